@@ -1,0 +1,279 @@
+"""Files of one upload as CT series and stacks, by the CT rules; one bad file never spoils a series."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slicebank_imaging.errors import DuplicateSlice, ImagingError, NoPosition, NotAxial
+from slicebank_imaging.geometry import AXIAL_LIMIT_DEG, Source, describe, normal_angle, pixel_spacing
+from slicebank_imaging.headers import FileHeader, FrameHeader
+from slicebank_imaging.options import ImportOptions
+from slicebank_imaging.placement import (
+    AXIAL,
+    Orientation,
+    PlacedSlice,
+    normal_of,
+    same_orientation,
+    slice_digest,
+    split_phases,
+)
+from slicebank_imaging.slices import SliceRef
+from slicebank_imaging.uids import derived_uid
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Slices of one orientation, matrix and phase, ordered from inferior to superior.
+
+    Attributes:
+        stack: Number of the stack in its series, 0-based.
+        slice_digests: One for each slice, in the same order.
+        geometry: See `geometry.describe`.
+        axial: Whether the normal lies within 45 degrees of the patient's long axis.
+        field_of_view_mm: Longer side of the matrix; 1 mm a pixel where PixelSpacing is missing.
+        rescale: Slope, intercept and padding as JSON.
+    """
+
+    stack: int
+    slices: tuple[SliceRef, ...]
+    slice_digests: tuple[str, ...]
+    geometry: dict[str, Any]
+    rows: int
+    columns: int
+    axial: bool
+    field_of_view_mm: float
+    rescale: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CTSeries:
+    """One CT series of an upload.
+
+    Attributes:
+        derived_uids: Whether study, series or instance UIDs were missing and derived from content.
+        patient_id: As written; never to be stored in clear.
+        stacks: Best first: axial before others, then by size.
+        warnings: Sentences for the sender.
+    """
+
+    series_uid: str
+    study_uid: str
+    derived_uids: bool
+    patient_id: str
+    patient_sex: str
+    body_part: str
+    stacks: tuple[Stack, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def default_stack(self) -> int:
+        """The largest axial stack (tie: lowest acquisition number, then acquisition time, then SOP instance UID)."""
+        return next(stack.stack for stack in self.stacks if stack.axial)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A file, or one frame of it, that is in no series, and why."""
+
+    file: str
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """What one upload holds."""
+
+    series: tuple[CTSeries, ...]
+    refused: tuple[Refusal, ...]
+
+
+_Pair = tuple[FileHeader, FrameHeader]
+
+
+def group_series(headers: Sequence[FileHeader], options: ImportOptions) -> Grouping:
+    """Group accepted files into series and stacks.
+
+    Files without SeriesInstanceUID form a series where they share folder, matrix and orientation.
+    """
+    groups: dict[tuple[object, ...], list[_Pair]] = {}
+    for header in headers:
+        for frame in header.frames:
+            groups.setdefault(_series_key(header, frame), []).append((header, frame))
+    series: list[CTSeries] = []
+    refused: list[Refusal] = []
+    for pairs in groups.values():
+        found = _series(pairs, options, refused)
+        if found is not None:
+            series.append(found)
+    return Grouping(tuple(sorted(series, key=lambda item: item.series_uid)), tuple(refused))
+
+
+def _series_key(header: FileHeader, frame: FrameHeader) -> tuple[object, ...]:
+    if header.series_uid:
+        return (header.series_uid,)
+    orientation = None if frame.orientation is None else tuple(round(value, 2) + 0.0 for value in frame.orientation)
+    return (header.study_uid, header.folder, frame.rows, frame.columns, orientation)
+
+
+def _refusal(frame: FrameHeader, error: ImagingError) -> Refusal:
+    where = f" (frame {frame.frame_number})" if frame.frame_number > 1 else ""
+    return Refusal(frame.file, error.code, error.detail + where)
+
+
+def _series(pairs: list[_Pair], options: ImportOptions, refused: list[Refusal]) -> CTSeries | None:
+    """One series from its slices; None where no axial stack is left. Refusals are appended."""
+    unique: dict[str, _Pair] = {}
+    for header, frame in sorted(pairs, key=lambda pair: (pair[1].file, pair[1].frame_number)):
+        digest = slice_digest(header, frame, options)
+        if digest in unique:
+            first = unique[digest][1].file
+            twin = DuplicateSlice(f"this slice is byte for byte the same as file {first} of the upload; one was kept")
+            refused.append(_refusal(frame, twin))
+        else:
+            unique[digest] = (header, frame)
+    warnings: list[str] = []
+    placed, source = _place(unique, warnings, refused)
+    candidates = [(orientation, phase) for orientation, slices in _by_plane(placed) for phase in split_phases(slices)]
+    if not any(_is_axial(orientation) for orientation, _ in candidates):
+        error = NotAxial("the series is coronal or sagittal; slicebank takes axial series: send the original one")
+        refused.extend(_refusal(item.frame, error) for _, slices in candidates for item in slices)
+        return None
+    candidates.sort(key=lambda item: (not _is_axial(item[0]), -len(item[1]), min(one.key for one in item[1])))
+    stacks = tuple(
+        _stack(number, orientation, slices, source) for number, (orientation, slices) in enumerate(candidates)
+    )
+    return _describe_series([item for _, slices in candidates for item in slices], stacks, warnings)
+
+
+def _place(
+    unique: dict[str, _Pair], warnings: list[str], refused: list[Refusal]
+) -> tuple[list[tuple[Orientation, PlacedSlice]], Source]:
+    """Give every slice a position along its own normal; refuse those that have none."""
+    if len(unique) == 1:
+        digest, (header, frame) = next(iter(unique.items()))
+        if frame.position is None:
+            orientation = frame.orientation or AXIAL
+            return [(orientation, PlacedSlice(header, frame, digest, frame.slice_location or 0.0))], "single"
+    positioned = {digest: pair for digest, pair in unique.items() if pair[1].position is not None}
+    if not positioned:
+        located = {digest: pair for digest, pair in unique.items() if pair[1].slice_location is not None}
+        _refuse_unplaced(unique, located, refused)
+        if located:
+            warnings.append("ImagePositionPatient is missing; slices are ordered by SliceLocation")
+        return [
+            (frame.orientation or AXIAL, PlacedSlice(header, frame, digest, frame.slice_location or 0.0))
+            for digest, (header, frame) in located.items()
+        ], "slice_location"
+    _refuse_unplaced(unique, positioned, refused)
+    if any(frame.orientation is None for _, frame in positioned.values()):
+        warnings.append("ImageOrientationPatient is missing; slices are taken as axial")
+    placed = []
+    for digest, (header, frame) in positioned.items():
+        orientation = frame.orientation or AXIAL
+        z_mm = float(normal_of(orientation) @ (frame.position or (0.0, 0.0, 0.0)))
+        placed.append((orientation, PlacedSlice(header, frame, digest, z_mm)))
+    return placed, "single" if len(placed) == 1 else "image_position"
+
+
+def _refuse_unplaced(unique: dict[str, _Pair], kept: dict[str, _Pair], refused: list[Refusal]) -> None:
+    error = NoPosition("the slice has no ImagePositionPatient, so its place in the series is unknown")
+    refused.extend(_refusal(frame, error) for digest, (_, frame) in unique.items() if digest not in kept)
+
+
+def _by_plane(
+    placed: Iterable[tuple[Orientation, PlacedSlice]],
+) -> list[tuple[Orientation, list[PlacedSlice]]]:
+    """Slices by matrix and orientation; planes that differ only by rounding are one."""
+    planes: list[tuple[Orientation, list[PlacedSlice]]] = []
+    for orientation, item in sorted(placed, key=lambda pair: pair[1].key):
+        for known, slices in planes:
+            first = slices[0].frame
+            same_matrix = (first.rows, first.columns) == (item.frame.rows, item.frame.columns)
+            if same_matrix and same_orientation(known, orientation):
+                slices.append(item)
+                break
+        else:
+            planes.append((orientation, [item]))
+    return planes
+
+
+def _is_axial(orientation: Orientation) -> bool:
+    return normal_angle(orientation) <= AXIAL_LIMIT_DEG
+
+
+def _stack(number: int, orientation: Orientation, slices: list[PlacedSlice], source: Source) -> Stack:
+    ordered = sorted(slices, key=lambda item: (item.z_mm, item.key))
+    first = ordered[0].frame
+    spacing = pixel_spacing(ordered) or [1.0, 1.0]
+    return Stack(
+        stack=number,
+        slices=tuple(_reference(item) for item in ordered),
+        slice_digests=tuple(item.digest for item in ordered),
+        geometry=describe(ordered, orientation, source),
+        rows=first.rows,
+        columns=first.columns,
+        axial=_is_axial(orientation),
+        field_of_view_mm=round(max(first.rows * spacing[0], first.columns * spacing[1]), 3),
+        rescale=_rescale(ordered),
+    )
+
+
+def _reference(item: PlacedSlice) -> SliceRef:
+    frame = item.frame
+    return SliceRef(
+        file=frame.file,
+        frame_number=frame.frame_number,
+        sop_instance_uid=frame.sop_instance_uid,
+        instance_number=frame.instance_number,
+        z_mm=round(item.z_mm, 6),
+        slope=frame.slope,
+        intercept=frame.intercept,
+        padding=frame.padding,
+    )
+
+
+def _rescale(slices: Sequence[PlacedSlice]) -> dict[str, Any]:
+    frames = [item.frame for item in slices]
+    pairs = sorted({(frame.slope, frame.intercept) for frame in frames})
+    paddings = sorted({frame.padding for frame in frames if frame.padding is not None})
+    return {
+        "slope": pairs[0][0] if len(pairs) == 1 else None,
+        "intercept": pairs[0][1] if len(pairs) == 1 else None,
+        "per_slice": len(pairs) > 1,
+        "assumed": any(frame.rescale_assumed for frame in frames),
+        "padding": [list(padding) for padding in paddings],
+    }
+
+
+def _describe_series(slices: list[PlacedSlice], stacks: tuple[Stack, ...], warnings: list[str]) -> CTSeries:
+    files = sorted({item.file.file: item.file for item in slices}.values(), key=lambda header: header.file)
+    first = files[0]
+    series_uid = first.series_uid or derived_uid(
+        "series", *sorted(f"{i.frame.sop_instance_uid} {i.frame.frame_number} {i.file.sha256_pixels}" for i in slices)
+    )
+    study_uids = sorted({header.study_uid for header in files if header.study_uid})
+    study_uid = study_uids[0] if study_uids else derived_uid("study", series_uid)
+    derived = not first.series_uid or not study_uids or any(header.sop_uid_derived for header in files)
+    if derived:
+        warnings.append("study, series or instance UIDs are missing in the files; UIDs under 2.25 stand in for them")
+    if len(study_uids) > 1:
+        warnings.append(f"the series names {len(study_uids)} studies; the first one is used")
+    if len({header.patient_id for header in files}) > 1:
+        warnings.append("the series names several patients; the first one is used")
+    if any(item.frame.pixel_spacing is None for item in slices):
+        warnings.append("PixelSpacing is missing; the field of view is given as 1 mm a pixel")
+    if any(item.frame.rescale_assumed for item in slices):
+        warnings.append("rescale slope and intercept were assumed by the sender")
+    if len(stacks) > 1:
+        warnings.append(f"the series holds {len(stacks)} stacks; the largest axial one is the default")
+    return CTSeries(
+        series_uid=series_uid,
+        study_uid=study_uid,
+        derived_uids=derived,
+        patient_id=first.patient_id,
+        patient_sex=first.patient_sex,
+        body_part=first.body_part,
+        stacks=stacks,
+        warnings=tuple(warnings),
+    )

@@ -1,0 +1,90 @@
+"""Damaged and hostile files: a verdict or a decoding error, never another exception and never a warning."""
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from slicebank_imaging.errors import ImagingError
+from slicebank_imaging.grouping import group_series
+from slicebank_imaging.options import ImportOptions
+from slicebank_imaging.phantom import PhantomSpec, make_phantom, write_dicom, write_enhanced_dicom
+from slicebank_imaging.phantom.encoding import WRITABLE
+from slicebank_imaging.pixels import SliceLoader
+from tests.imaging.making import read
+
+LENIENT = ImportOptions((1.0, 0.0), force_not_hu=True)
+HOSTILE = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+Damage = list[tuple[float, int]]
+damages = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """One valid small file in each transfer syntax, single-frame and enhanced."""
+    folder = tmp_path_factory.mktemp("valid")
+    phantom = make_phantom(PhantomSpec(n_slices=2, size=16, slice_spacing_mm=20))
+    for syntax in WRITABLE:
+        write_dicom(phantom, folder / syntax, transfer_syntax=syntax)
+        write_enhanced_dicom(phantom, folder / f"{syntax}.dcm", transfer_syntax=syntax)
+    return [path.read_bytes() for path in sorted(folder.rglob("*.dcm"))]
+
+
+def _digest(folder: Path, content: bytes) -> str:
+    """Everything that an upload and a worker do with one file; "ok" or the code of the refusal."""
+    path = folder / "x"
+    path.write_bytes(content)
+    try:
+        header = read(path, options=LENIENT)
+        for series in group_series([header], LENIENT).series:
+            for stack in series.stacks:
+                for ref in stack.slices:
+                    SliceLoader(folder).load(ref).hounsfield()
+    except ImagingError as error:
+        return error.code if error.detail else "no sentence"
+    return "ok"
+
+
+@HOSTILE
+@given(choice=st.integers(0, 10_000), damage=damages, keep=st.floats(0, 1))
+@example(choice=0, damage=[], keep=1.0)
+def test_damaged_files(tmp_path: Path, files: list[bytes], choice: int, damage: Damage, keep: float) -> None:
+    content = bytearray(files[choice % len(files)])
+    for where, value in damage:
+        content[int(where * len(content))] = value
+    code = _digest(tmp_path, bytes(content[: round(keep * len(content))]))
+    if not damage and keep == 1.0:
+        assert code == "ok"
+
+
+@HOSTILE
+@given(choice=st.integers(0, 10_000), damage=damages)
+def test_damaged_headers(tmp_path: Path, files: list[bytes], choice: int, damage: Damage) -> None:
+    content = bytearray(files[choice % len(files)])
+    for where, value in damage:
+        content[132 + int(where * min(1400, len(content) - 132))] = value
+    _digest(tmp_path, bytes(content))
+
+
+@HOSTILE
+@given(content=st.binary(max_size=400), preamble=st.booleans())
+def test_random_bytes(tmp_path: Path, content: bytes, preamble: bool) -> None:
+    assert _digest(tmp_path, (b"\0" * 128 + b"DICM" if preamble else b"") + content) != "ok"
+
+
+@pytest.mark.realct
+@pytest.mark.parametrize("name", ["cornerstone3d", "pydicom_data", "dwv", "dicom_ts_issues"])
+def test_real_files_cut_and_damaged(tmp_path: Path, real_ct: Path, name: str) -> None:
+    chance = random.Random(name)
+    sources = sorted(path for path in (real_ct / "odd" / name).rglob("*") if path.is_file())
+    for _ in range(150):
+        content = bytearray(chance.choice(sources).read_bytes())
+        reach = chance.choice([2_000, 6_000, len(content)])
+        if chance.random() < 0.5:
+            content = content[: chance.randrange(min(reach, len(content)))]
+        for _ in range(chance.randrange(6)):
+            if content:
+                content[chance.randrange(min(reach, len(content)))] = chance.randrange(256)
+        _digest(tmp_path, bytes(content))
