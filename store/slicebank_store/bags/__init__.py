@@ -1,0 +1,17 @@
+"""Bags: one HDF5 file of row vectors a stack and recipe, which STAMP, TRIDENT, CLAM and CLEAR read unchanged."""
+
+from slicebank_store.bags.format import BagHeader, BagSlice, SkippedSlice
+from slicebank_store.bags.reader import Bag, read_bag, read_features, read_thumbnails
+from slicebank_store.bags.writer import BagFile, BagWriter
+
+__all__ = [
+    "Bag",
+    "BagFile",
+    "BagHeader",
+    "BagSlice",
+    "BagWriter",
+    "SkippedSlice",
+    "read_bag",
+    "read_features",
+    "read_thumbnails",
+]

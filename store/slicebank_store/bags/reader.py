@@ -1,0 +1,154 @@
+"""Reading bags that slicebank wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from slicebank_store.bags.format import FORMAT, NO_INSTANCE_NUMBER
+from slicebank_store.errors import BadBag
+from slicebank_store.recipe import RecipeWindow
+from slicebank_store.types import JSON, BagLevel
+
+_JSON_ATTRIBUTES = ("recipe", "windows", "geometry", "rescale", "numerics", "skipped")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bag:
+    """One bag in memory. N rows, S slices, D numbers a row.
+
+    Attributes:
+        features: float32 (N, D).
+        coords: float32 (N, 2): micrometres along the slice normal, 0.
+        slice_index: int32 (N): slice of the stack; -1 in a scan-level bag.
+        window_index: int8 (N): index into `windows`; -1 in a scan-level bag.
+        slice_numbers: int32 (S): the slices in the bag, ascending; what follows is in their order.
+        z_mm: float64 (S): position along the slice normal.
+        instance_number: int32 (S); -1 where the file has none.
+        sop_instance_uid: S UIDs.
+        frame_number: int32 (S): 1-based.
+        windows: of the recipe.
+        attrs: root attributes, JSON ones parsed.
+    """
+
+    features: NDArray[np.float32]
+    coords: NDArray[np.float32]
+    slice_index: NDArray[np.int32]
+    window_index: NDArray[np.int8]
+    slice_numbers: NDArray[np.int32]
+    z_mm: NDArray[np.float64]
+    instance_number: NDArray[np.int32]
+    sop_instance_uid: tuple[str, ...]
+    frame_number: NDArray[np.int32]
+    windows: tuple[RecipeWindow, ...]
+    level: BagLevel
+    attrs: JSON
+
+    def slice_position(self, slice_index: int) -> int:
+        """Where a slice of the stack stands in the per-slice arrays.
+
+        Raises:
+            BadBag: the slice was left out of the bag.
+        """
+        position = int(np.searchsorted(self.slice_numbers, slice_index))
+        if position == len(self.slice_numbers) or self.slice_numbers[position] != slice_index:
+            msg = f"Slice {slice_index} is not in the bag: it could not be decoded, or the stack is shorter."
+            raise BadBag(msg)
+        return position
+
+    def instance(self, slice_index: int) -> int | None:
+        """InstanceNumber of a slice of the stack; None where the file has none."""
+        number = int(self.instance_number[self.slice_position(slice_index)])
+        return None if number == NO_INSTANCE_NUMBER else number
+
+
+def read_bag(path: Path) -> Bag:
+    """Reads a bag whole, without its thumbnails.
+
+    Raises:
+        BadBag: the file is not a bag of this format.
+    """
+    with _open(path) as file:
+        attributes: dict[str, Any] = {}
+        for name, value in file.attrs.items():
+            attributes[name] = json.loads(value) if name in _JSON_ATTRIBUTES else _plain(value)
+        if attributes.get("slicebank_format") != FORMAT:
+            msg = f"The bag has format {attributes.get('slicebank_format')}, this slicebank reads {FORMAT}."
+            raise BadBag(msg)
+        bag = Bag(
+            features=file["feats"][...],
+            coords=file["coords"][...],
+            slice_index=file["slice_index"][...],
+            window_index=file["window_index"][...],
+            slice_numbers=file["slice_number"][...],
+            z_mm=file["z_mm"][...],
+            instance_number=file["instance_number"][...],
+            sop_instance_uid=tuple(uid.decode() for uid in file["sop_instance_uid"][...]),
+            frame_number=file["frame_number"][...],
+            windows=tuple(RecipeWindow(**window) for window in attributes["windows"]),
+            level=BagLevel(attributes["level"]),
+            attrs=attributes,
+        )
+    n_rows, n_slices = len(bag.features), len(bag.slice_numbers)
+    by_row = (bag.coords, bag.slice_index, bag.window_index)
+    by_slice = (bag.z_mm, bag.instance_number, bag.sop_instance_uid, bag.frame_number)
+    if any(len(values) != n_rows for values in by_row) or any(len(values) != n_slices for values in by_slice):
+        msg = "The bag's datasets differ in length."
+        raise BadBag(msg)
+    return bag
+
+
+def read_features(path: Path, windows: Sequence[str] | None = None) -> NDArray[np.float32]:
+    """Rows (N, D) float32 of a bag, or of some of its windows, in row order.
+
+    Raises:
+        BadBag: the file is not a bag, or has no such window.
+    """
+    bag = read_bag(path)
+    if windows is None:
+        return bag.features
+    number = {window.name: index for index, window in enumerate(bag.windows)}
+    if missing := [name for name in windows if name not in number]:
+        msg = f"The bag has no window {', '.join(missing)}: it has {', '.join(number)}."
+        raise BadBag(msg)
+    chosen: NDArray[np.float32] = bag.features[np.isin(bag.window_index, [number[name] for name in windows])]
+    return chosen
+
+
+def read_thumbnails(path: Path, slices: Sequence[int]) -> list[bytes | None]:
+    """JPEG bytes of slices of the stack, in the order asked for; None where the bag has no picture of a slice.
+
+    Raises:
+        BadBag: the file is not a bag.
+    """
+    with _open(path) as file:
+        if "thumbnails" not in file:
+            return [None] * len(slices)
+        where = {int(number): at for at, number in enumerate(file["slice_number"][...])}
+        pictures = [bytes(file["thumbnails"][where[index]]) if index in where else b"" for index in slices]
+    return [picture or None for picture in pictures]
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
+    try:
+        # Bags never change once they have their name, and file locks fail on many network file systems.
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        msg = f"{path.name} cannot be read as a bag ({type(error).__name__}): embed its series again."
+        raise BadBag(msg) from error
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

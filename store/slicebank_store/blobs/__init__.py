@@ -1,0 +1,7 @@
+"""Bytes under keys: bags, heads and kept pixels. Every backend passes the one contract suite of the tests."""
+
+from slicebank_store.blobs.directory import DirectoryBlobs
+from slicebank_store.blobs.keys import bag_key, check_key, head_key, pixels_key
+from slicebank_store.blobs.protocol import BlobStore
+
+__all__ = ["BlobStore", "DirectoryBlobs", "bag_key", "check_key", "head_key", "pixels_key"]

@@ -1,0 +1,52 @@
+"""What a blob backend can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+
+class BlobStore(Protocol):
+    """Bytes under keys such as `default/bags/dummy/0123-1.h5`.
+
+    A blob appears as a whole or not at all, and is durable once its put returns. Every method raises `BadKey` for a
+    key of a forbidden form.
+    """
+
+    def put_file(self, key: str, local: Path) -> int:
+        """Stores a copy of a local file, replacing what was under the key; its size in bytes."""
+        ...
+
+    def put_bytes(self, key: str, data: bytes) -> int:
+        """Stores bytes, replacing what was under the key; their count."""
+        ...
+
+    def open_local(self, key: str) -> AbstractContextManager[Path]:
+        """A local file with the blob's bytes, to be read while inside and never written.
+
+        Raises:
+            BlobMissing: nothing is stored under the key.
+        """
+        ...
+
+    def size(self, key: str) -> int:
+        """Bytes of the blob.
+
+        Raises:
+            BlobMissing: nothing is stored under the key.
+        """
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Whether something is stored under the key."""
+        ...
+
+    def delete(self, key: str) -> bool:
+        """Removes the blob; False where there was none."""
+        ...
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """Keys that begin with a text, in order; half-written blobs are not among them."""
+        ...

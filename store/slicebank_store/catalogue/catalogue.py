@@ -1,0 +1,91 @@
+"""The catalogue: everything that is known, in one SQL database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Self
+
+from slicebank_store.catalogue.bags import Bags
+from slicebank_store.catalogue.deletions import Deletions
+from slicebank_store.catalogue.engine import Database
+from slicebank_store.catalogue.heads import Heads
+from slicebank_store.catalogue.jobs import Jobs
+from slicebank_store.catalogue.predictions import Predictions
+from slicebank_store.catalogue.schema import check_schema, upgrade_schema
+from slicebank_store.catalogue.series import Series
+from slicebank_store.catalogue.submissions import Submissions
+
+
+class Catalogue:
+    """Series, bags, jobs, heads and predictions of all projects. Threads and processes may share it.
+
+    Attributes:
+        series: series and revisions.
+        bags: bags.
+        jobs: the job ledger.
+        heads: head versions.
+        predictions: answers.
+        submissions: from uploads to jobs.
+        deletions: removing series, bags and heads.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self.series = Series(database)
+        self.bags = Bags(database)
+        self.jobs = Jobs(database, clock)
+        self.heads = Heads(database, clock)
+        self.predictions = Predictions(database)
+        self.submissions = Submissions(database, clock)
+        self.deletions = Deletions(database, clock)
+
+    @classmethod
+    def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> Self:
+        """Opens a catalogue of this version.
+
+        Args:
+            url: SQLAlchemy URL.
+            clock: gives seconds since 1970.
+
+        Raises:
+            CatalogueMissing: there is none at this address.
+            SchemaMismatch: it was written by another version; the sentence says what to do.
+            CatalogueError: the URL is not usable.
+        """
+        database = Database(url)
+        try:
+            check_schema(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, clock)
+
+    @classmethod
+    def create_or_upgrade(cls, url: str, *, clock: Callable[[], float] = time.time) -> Self:
+        """Opens a catalogue, after making or upgrading it; any number of processes may do so at once.
+
+        Args:
+            url: SQLAlchemy URL.
+            clock: gives seconds since 1970.
+
+        Raises:
+            SchemaMismatch: it was written by a newer version.
+            CatalogueError: the URL is not usable.
+        """
+        database = Database(url)
+        try:
+            upgrade_schema(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, clock)
+
+    def ping(self) -> None:
+        """Asks the database for a sign of life; raises what the database raises."""
+        with self._database.read() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._database.close()

@@ -1,0 +1,90 @@
+"""What a success writes beside the job: a bag, a head, a prediction, kept pixels.
+
+Each is refused where the thing it hangs on was deleted while the job ran, so that a deleted series never comes back.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, RowMapping, Table, and_, exists, func, insert, select, update
+
+from slicebank_store.catalogue.jobs.outcome import HeadOutcome
+from slicebank_store.catalogue.records import BagRecord, PredictionRecord
+from slicebank_store.catalogue.rows import to_row
+from slicebank_store.catalogue.tables import bags, head_reports, heads, manifests, predictions, stacks
+from slicebank_store.types import HeadState
+
+
+def add_bag(connection: Connection, bag: BagRecord) -> bool:
+    """Writes the bag's row; False where its series is gone. A bag that is there already is never replaced."""
+    if _present(connection, bags, project=bag.project, bag_id=bag.bag_id):
+        return True
+    stack = select(stacks.c.stack).where(
+        stacks.c.project == bag.project,
+        stacks.c.series_uid == bag.series_uid,
+        stacks.c.revision == bag.revision,
+        stacks.c.stack == bag.stack,
+    )
+    # Read-locked where the database can: the series must not be deleted between this look and the insert.
+    if connection.execute(stack.with_for_update(read=True)).first() is None:
+        return False
+    connection.execute(insert(bags).values(to_row(bag)))
+    return True
+
+
+def add_prediction(connection: Connection, prediction: PredictionRecord) -> bool:
+    """Writes the prediction's row; False where its bag or head is gone. One that is there already is never replaced."""
+    if _present(connection, predictions, project=prediction.project, prediction_id=prediction.prediction_id):
+        return True
+    if not _present(connection, bags, project=prediction.project, bag_id=prediction.bag_id):
+        return False
+    if not _present(connection, heads, project=prediction.project, head_id=prediction.head_id):
+        return False
+    connection.execute(insert(predictions).values(to_row(prediction)))
+    return True
+
+
+def keep_pixels(connection: Connection, row: RowMapping, key: str) -> bool:
+    """Notes where the pixels of a job's stack are kept; False where its series is gone."""
+    query = select(manifests.c.manifest).where(
+        manifests.c.project == row["project"], manifests.c.job_id == row["job_id"]
+    )
+    manifest = connection.execute(query).scalar_one()
+    which = and_(
+        stacks.c.project == row["project"],
+        stacks.c.series_uid == row["series_uid"],
+        stacks.c.revision == manifest["revision"],
+        stacks.c.stack == manifest["stack"],
+    )
+    # Pixels kept before stay: jobs made from them name their key.
+    known = func.coalesce(stacks.c.pixels_key, key)
+    return connection.execute(update(stacks).where(which).values(pixels_key=known)).rowcount == 1
+
+
+def complete_head(connection: Connection, project: str, outcome: HeadOutcome) -> bool:
+    """Makes a head version ready, and what its name means if the name means nothing yet; False where it was deleted."""
+    this = and_(heads.c.project == project, heads.c.head_id == outcome.head_id)
+    name = connection.execute(select(heads.c.name).where(this).with_for_update()).scalar_one_or_none()
+    if name is None:
+        return False
+    named = select(heads.c.head_id).where(heads.c.project == project, heads.c.name == name)
+    connection.execute(named.with_for_update()).all()
+    promoted = connection.execute(named.where(heads.c.promoted.is_(True))).first()
+    connection.execute(
+        update(heads)
+        .where(this)
+        .values(
+            state=HeadState.READY.value,
+            promoted=promoted is None,
+            metrics=outcome.metrics,
+            blob_key=outcome.blob_key,
+            sha256=outcome.sha256,
+            size_bytes=outcome.size_bytes,
+        )
+    )
+    connection.execute(insert(head_reports).values(project=project, head_id=outcome.head_id, report=outcome.report))
+    return True
+
+
+def _present(connection: Connection, table: Table, **key: str) -> bool:
+    found = exists().where(*(table.c[name] == value for name, value in key.items()))
+    return bool(connection.execute(select(found)).scalar())

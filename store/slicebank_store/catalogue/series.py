@@ -1,0 +1,125 @@
+"""Series and their revisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+
+from slicebank_store.catalogue.engine import Database
+from slicebank_store.catalogue.paging import fetch_page
+from slicebank_store.catalogue.records import Page, RevisionRecord, SeriesRecord
+from slicebank_store.catalogue.rows import to_record
+from slicebank_store.catalogue.tables import revisions, series, stacks
+from slicebank_store.types import JSON
+
+# Slices and their digests, some 100 kB a stack, are left out.
+STACK_COLUMNS = [column for column in stacks.c if column.name not in ("slices", "slice_digests")]
+
+
+class Series:
+    """CT series of all projects."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, project: str, series_uid: str) -> SeriesRecord | None:
+        """The series, or None."""
+        query = select(series).where(series.c.project == project, series.c.series_uid == series_uid)
+        with self._database.read() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else to_record(SeriesRecord, row)
+
+    def list(
+        self,
+        project: str,
+        *,
+        study_uid: str | None = None,
+        patient: str | None = None,
+        body_part: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[SeriesRecord]:
+        """Series of a project, newest first.
+
+        Raises:
+            BadCursor: the cursor is not one of ours.
+        """
+        query = select(series).where(series.c.project == project)
+        for column, value in (
+            (series.c.study_uid, study_uid),
+            (series.c.patient, patient),
+            (series.c.body_part, body_part),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        with self._database.read() as connection:
+            rows, following = fetch_page(
+                connection,
+                query,
+                created_at=series.c.created_at,
+                identifier=series.c.series_uid,
+                limit=limit,
+                cursor=cursor,
+            )
+        return Page([to_record(SeriesRecord, row) for row in rows], following)
+
+    def revision(self, project: str, series_uid: str, revision: int | None = None) -> RevisionRecord | None:
+        """One revision of a series, the current one by default; None where there is none."""
+        with self._database.read() as connection:
+            if revision is None:
+                query = select(series.c.current_revision).where(
+                    series.c.project == project, series.c.series_uid == series_uid
+                )
+                revision = connection.execute(query).scalar_one_or_none()
+            found = [] if revision is None else _revisions(connection, project, series_uid, revision)
+        return found[0] if found else None
+
+    def revisions(self, project: str, series_uid: str) -> tuple[RevisionRecord, ...]:
+        """Every revision of a series, the first one first."""
+        with self._database.read() as connection:
+            return tuple(_revisions(connection, project, series_uid, None))
+
+
+def _revisions(connection: Connection, project: str, series_uid: str, revision: int | None) -> list[RevisionRecord]:
+    query = select(revisions).where(revisions.c.project == project, revisions.c.series_uid == series_uid)
+    inner = select(*STACK_COLUMNS).where(stacks.c.project == project, stacks.c.series_uid == series_uid)
+    if revision is not None:
+        query = query.where(revisions.c.revision == revision)
+        inner = inner.where(stacks.c.revision == revision)
+    members: dict[int, list[RowMapping]] = {}
+    for row in connection.execute(inner.order_by(stacks.c.stack)).mappings():
+        members.setdefault(row["revision"], []).append(row)
+    rows = connection.execute(query.order_by(revisions.c.revision)).mappings().all()
+    return [_revision(row, members.get(row["revision"], [])) for row in rows]
+
+
+def _revision(row: RowMapping, members: list[RowMapping]) -> RevisionRecord:
+    described = [describe_stack(member, default=member["stack"] == row["default_stack"]) for member in members]
+    return RevisionRecord(
+        revision=row["revision"],
+        n_slices=row["n_slices"],
+        default_stack=row["default_stack"],
+        stacks=described,
+        options=row["options"],
+        warnings=row["warnings"],
+        pixels_kept=any(stack["pixels_kept"] for stack in described),
+        created_at=row["created_at"],
+    )
+
+
+def describe_stack(row: RowMapping | dict[str, Any], *, default: bool) -> JSON:
+    """What users see of a stack, as in `RevisionRecord.stacks`."""
+    return {
+        "stack": row["stack"],
+        "n_slices": row["n_slices"],
+        "content_digest": row["content_digest"],
+        "geometry": row["geometry"],
+        "rescale": row["rescale"],
+        "rows": row["rows"],
+        "columns": row["columns"],
+        "field_of_view_mm": row["field_of_view_mm"],
+        "axial": row["axial"],
+        "default": default,
+        "pixels_kept": row["pixels_key"] is not None,
+    }

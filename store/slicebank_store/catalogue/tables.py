@@ -1,0 +1,268 @@
+"""Tables of the catalogue, in types that SQLite and PostgreSQL share.
+
+`project` is in every table and leads every index but those of the workers, who look for jobs across projects.
+A change here needs a migration; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+_ID = String(32)
+_NAME = String(128)
+_DIGEST = String(64)
+# DICOM PS3.5 section 6.2: a UID has at most 64 characters; made-up and hashed ones fit too.
+_UID = String(128)
+_NULLABLE_JSON = JSON(none_as_null=True)
+
+ACTIVE = text("state IN ('queued', 'running')")
+
+series = Table(
+    "series",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("series_uid", _UID, primary_key=True),
+    Column("study_uid", _UID, nullable=False),
+    Column("patient", String(256), nullable=False),
+    Column("body_part", String(64), nullable=False),
+    Column("current_revision", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Index("ix_series_page", "project", "created_at", "series_uid"),
+    Index("ix_series_study", "project", "study_uid"),
+    Index("ix_series_patient", "project", "patient"),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("series_uid", _UID, primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("n_slices", Integer, nullable=False),
+    Column("default_stack", Integer, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("warnings", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    ForeignKeyConstraint(["project", "series_uid"], ["series.project", "series.series_uid"], ondelete="CASCADE"),
+)
+
+stacks = Table(
+    "stacks",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("series_uid", _UID, primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("stack", Integer, primary_key=True, autoincrement=False),
+    Column("content_digest", _DIGEST, nullable=False),
+    Column("n_slices", Integer, nullable=False),
+    # What a worker needs of each slice, and each slice's digest, both inferior to superior.
+    Column("slices", JSON, nullable=False),
+    Column("slice_digests", JSON, nullable=False),
+    Column("geometry", JSON, nullable=False),
+    Column("rescale", JSON, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("columns", Integer, nullable=False),
+    Column("field_of_view_mm", Double, nullable=False),
+    Column("axial", Boolean, nullable=False),
+    Column("pixels_key", String(512)),
+    ForeignKeyConstraint(
+        ["project", "series_uid", "revision"],
+        ["revisions.project", "revisions.series_uid", "revisions.revision"],
+        ondelete="CASCADE",
+    ),
+)
+
+bags = Table(
+    "bags",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("bag_id", _ID, primary_key=True),
+    Column("series_uid", _UID, nullable=False),
+    Column("study_uid", _UID, nullable=False),
+    Column("patient", String(256), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("stack", Integer, nullable=False),
+    Column("encoder", _NAME, nullable=False),
+    Column("recipe", JSON, nullable=False),
+    Column("recipe_digest", _DIGEST, nullable=False),
+    Column("weights_digest", _DIGEST, nullable=False),
+    Column("content_digest", _DIGEST, nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("n_rows", Integer, nullable=False),
+    Column("n_slices", Integer, nullable=False),
+    Column("dim", Integer, nullable=False),
+    Column("dtype", String(16), nullable=False),
+    Column("windows", JSON, nullable=False),
+    Column("sha256", _DIGEST, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("blob_key", String(512), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("skipped", JSON, nullable=False),
+    ForeignKeyConstraint(
+        ["project", "series_uid", "revision", "stack"],
+        ["stacks.project", "stacks.series_uid", "stacks.revision", "stacks.stack"],
+    ),
+    Index("ix_bags_page", "project", "created_at", "bag_id"),
+    Index("ix_bags_series", "project", "series_uid", "created_at", "bag_id"),
+    Index("ix_bags_encoder", "project", "encoder", "created_at", "bag_id"),
+    Index("ix_bags_study", "project", "study_uid"),
+    Index("ix_bags_patient", "project", "patient"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("job_id", _ID, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("priority", String(16), nullable=False),
+    # What the job makes; two unfinished jobs never have the same.
+    Column("subject", String(256), nullable=False),
+    Column("series_uid", _UID),
+    Column("bag_id", _ID),
+    Column("head_id", _ID),
+    Column("prediction_id", _ID),
+    Column("waits_for", _ID),
+    Column("params", JSON, nullable=False),
+    Column("staging", _ID),
+    Column("progress_done", Integer, nullable=False),
+    Column("progress_total", Integer),
+    Column("progress_unit", String(32)),
+    # The furthest any run has come: only going beyond it proves that lost leases were not the job's fault.
+    Column("progress_best", Integer, nullable=False),
+    Column("stages", JSON, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("lost_leases", Integer, nullable=False),
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+    Column("result", _NULLABLE_JSON),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("fence", Integer, nullable=False),
+    Column("worker", String(256)),
+    Column("lease_until", Double),
+    Column("not_before", Double, nullable=False),
+    Column("dispatched_at", Double),
+    # Multiplies the wait until an unanswered message is sent again.
+    Column("dispatch_factor", Integer, nullable=False),
+    UniqueConstraint("job_id"),
+    Index("ix_jobs_page", "project", "created_at", "job_id"),
+    Index("ix_jobs_state", "project", "state", "created_at", "job_id"),
+    Index("ix_jobs_series", "project", "series_uid"),
+    Index("ix_jobs_bag", "project", "bag_id"),
+    Index("ix_jobs_staging", "project", "staging"),
+    Index("uq_jobs_active_subject", "project", "subject", unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE),
+    Index("ix_jobs_work", "state", "kind", "priority", "created_at", sqlite_where=ACTIVE, postgresql_where=ACTIVE),
+    Index(
+        "ix_jobs_waiting",
+        "waits_for",
+        sqlite_where=text("waits_for IS NOT NULL"),
+        postgresql_where=text("waits_for IS NOT NULL"),
+    ),
+)
+
+manifests = Table(
+    "manifests",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("job_id", _ID, primary_key=True),
+    Column("manifest", JSON, nullable=False),
+    ForeignKeyConstraint(["project", "job_id"], ["jobs.project", "jobs.job_id"], ondelete="CASCADE"),
+)
+
+_PROMOTED = text("promoted")
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("head_id", _ID, primary_key=True),
+    Column("name", _NAME, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("promoted", Boolean, nullable=False),
+    Column("encoder", _NAME, nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("dim", Integer, nullable=False),
+    Column("recipe", JSON, nullable=False),
+    Column("recipe_digest", _DIGEST, nullable=False),
+    Column("task", JSON, nullable=False),
+    Column("training", JSON, nullable=False),
+    Column("metrics", _NULLABLE_JSON),
+    Column("blob_key", String(512)),
+    Column("sha256", _DIGEST),
+    Column("size_bytes", BigInteger),
+    Column("job_id", _ID, nullable=False),
+    Column("n_cases", Integer, nullable=False),
+    Column("training_data_deleted", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("finished_at", Double),
+    UniqueConstraint("project", "name", "version"),
+    Index("uq_heads_promoted", "project", "name", unique=True, sqlite_where=_PROMOTED, postgresql_where=_PROMOTED),
+    Index("ix_heads_page", "project", "created_at", "head_id"),
+)
+
+head_reports = Table(
+    "head_reports",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("head_id", _ID, primary_key=True),
+    Column("report", JSON, nullable=False),
+    ForeignKeyConstraint(["project", "head_id"], ["heads.project", "heads.head_id"], ondelete="CASCADE"),
+)
+
+# No reference to series: a head must outlive the series it learnt from.
+head_series = Table(
+    "head_series",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("head_id", _ID, primary_key=True),
+    Column("series_uid", _UID, primary_key=True),
+    ForeignKeyConstraint(["project", "head_id"], ["heads.project", "heads.head_id"], ondelete="CASCADE"),
+    Index("ix_head_series_series", "project", "series_uid"),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("prediction_id", _ID, primary_key=True),
+    Column("head_id", _ID, nullable=False),
+    Column("bag_id", _ID, nullable=False),
+    Column("series_uid", _UID, nullable=False),
+    Column("study_uid", _UID, nullable=False),
+    Column("outputs", JSON, nullable=False),
+    Column("attention", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    ForeignKeyConstraint(["project", "head_id"], ["heads.project", "heads.head_id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["project", "bag_id"], ["bags.project", "bags.bag_id"], ondelete="CASCADE"),
+    Index("ix_predictions_head", "project", "head_id"),
+    Index("ix_predictions_bag", "project", "bag_id"),
+)

@@ -1,0 +1,155 @@
+"""What can go wrong in the store.
+
+StoreError
+├── CatalogueError          the database as a whole
+│   ├── SchemaMismatch      written by another version of slicebank
+│   └── CatalogueMissing    no catalogue at this address
+├── QueueUnavailable        the broker does not answer; the job waits in the catalogue
+├── BlobMissing             no blob under this key
+├── BadKey                  a blob key, id or name of a forbidden form
+├── BadCursor               a page cursor this catalogue did not give
+├── BadBag                  a bag file that is not as the format says, or rows that cannot make one
+├── BadPixels               kept pixels that are not as the format says
+│   └── SliceNotKept        the slice was not decodable when the pixels were kept
+├── UnknownSeries           no such series in the project
+├── UnknownStack            the series has no stack of this number
+├── UnknownJob              no such job in the project
+├── UnknownHead             no such head in the project
+├── PixelsNotKept           the series was uploaded without `retain`
+├── NotCancellable          the job is final
+├── NotRetryable            the job is not one that failed, or what it needs is gone
+├── NotPromotable           the head version is not trained
+└── UploadMissing           no such upload in staging
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StoreError(Exception):
+    """Anything this package raises.
+
+    Attributes:
+        detail: a sentence that says what to do next.
+    """
+
+    code: ClassVar[str] = "store_error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class CatalogueError(StoreError):
+    """The database as a whole cannot be used."""
+
+    code = "catalogue_error"
+
+
+class SchemaMismatch(CatalogueError):
+    """The catalogue was written by another version of slicebank."""
+
+    code = "schema_mismatch"
+
+
+class CatalogueMissing(CatalogueError):
+    """There is no catalogue at this address."""
+
+    code = "catalogue_missing"
+
+
+class QueueUnavailable(StoreError):
+    """The broker does not answer. Jobs stay queued in the catalogue and are sent again later."""
+
+    code = "queue_unavailable"
+
+
+class BlobMissing(StoreError):
+    """No blob is stored under this key."""
+
+    code = "blob_missing"
+
+
+class BadKey(StoreError):
+    """A blob key, an id or a name of a form that is not allowed."""
+
+    code = "bad_key"
+
+
+class BadCursor(StoreError):
+    """A page cursor that this catalogue did not give."""
+
+    code = "bad_cursor"
+
+
+class BadBag(StoreError):
+    """A bag file that breaks the format, or rows that cannot make a bag."""
+
+    code = "bad_bag"
+
+
+class BadPixels(StoreError):
+    """A file of kept pixels that breaks the format."""
+
+    code = "bad_pixels"
+
+
+class SliceNotKept(BadPixels):
+    """The slice could not be decoded when the pixels were kept."""
+
+    code = "slice_not_kept"
+
+
+class UnknownSeries(StoreError):
+    """The project has no such series."""
+
+    code = "unknown_series"
+
+
+class UnknownStack(StoreError):
+    """The series has no stack of this number."""
+
+    code = "unknown_stack"
+
+
+class UnknownJob(StoreError):
+    """The project has no such job."""
+
+    code = "unknown_job"
+
+
+class UnknownHead(StoreError):
+    """The project has no such head."""
+
+    code = "unknown_head"
+
+
+class PixelsNotKept(StoreError):
+    """The series was uploaded without `retain`, so its pixels are gone."""
+
+    code = "pixels_not_kept"
+
+
+class NotCancellable(StoreError):
+    """The job is final already."""
+
+    code = "not_cancellable"
+
+
+class NotRetryable(StoreError):
+    """The job did not fail, or what it needs is gone."""
+
+    code = "not_retryable"
+
+
+class NotPromotable(StoreError):
+    """The head version is not trained."""
+
+    code = "not_promotable"
+
+
+class UploadMissing(StoreError):
+    """Staging holds no such upload."""
+
+    code = "upload_missing"

@@ -1,0 +1,125 @@
+"""Staging: uploaded files between their arrival and their job's end, readable by this user alone."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from slicebank_store.errors import BadKey, UploadMissing
+from slicebank_store.identity import is_id, new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One upload's folder.
+
+    Attributes:
+        upload_id: 32 hex digits.
+        folder: its files; named by ordinals, never by what the client called them.
+    """
+
+    upload_id: str
+    folder: Path
+
+
+class Staging:
+    """A folder of uploads, mode 0700."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        root.mkdir(parents=True, exist_ok=True)
+        root.chmod(0o700)
+
+    def new(self) -> Upload:
+        """An empty upload."""
+        upload = Upload(upload_id := new_id(), self._root / upload_id)
+        upload.folder.mkdir(mode=0o700)
+        return upload
+
+    def path(self, upload_id: str) -> Path:
+        """The folder of an upload.
+
+        Raises:
+            UploadMissing: it is gone.
+            BadKey: the id is not one.
+        """
+        folder = self._folder(upload_id)
+        if not folder.is_dir():
+            msg = f"The files of upload {upload_id} are no longer in staging: upload the series again."
+            raise UploadMissing(msg)
+        return folder
+
+    def exists(self, upload_id: str) -> bool:
+        """Whether the upload's files are still there."""
+        return is_id(upload_id) and self._folder(upload_id).is_dir()
+
+    def discard(self, upload_id: str, *, keep: Collection[str]) -> int:
+        """Removes the files of an upload that no job needs; how many there were.
+
+        Args:
+            upload_id: the upload.
+            keep: paths below its folder, with forward slashes.
+
+        Raises:
+            UploadMissing: the upload is gone.
+        """
+        kept = frozenset(keep)
+        folder = self.path(upload_id)
+        removed = 0
+        for path in list(folder.rglob("*")):
+            if path.is_file() and path.relative_to(folder).as_posix() not in kept:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+    def remove(self, upload_id: str) -> None:
+        """Removes an upload; one that is gone is no error."""
+        folder = self._folder(upload_id)
+        # Renamed first: an upload is there as a whole or not at all, even if this process dies half way.
+        doomed = folder.with_name(f".removed-{upload_id}-{new_id()}")
+        try:
+            folder.rename(doomed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(doomed)
+
+    def sweep(self, in_use: Collection[str], *, older_than_s: float, now: float | None = None) -> list[str]:
+        """Removes uploads that nobody needs.
+
+        Args:
+            in_use: upload ids to keep, from `Jobs.staging_in_use`.
+            older_than_s: younger uploads stay: they may still be arriving.
+            now: seconds since 1970; default: the clock.
+
+        Returns:
+            The upload ids removed.
+        """
+        limit = (time.time() if now is None else now) - older_than_s
+        removed = []
+        for folder in list(self._root.iterdir()):
+            if folder.name.startswith(".removed-"):
+                shutil.rmtree(folder, ignore_errors=True)  # another sweeper may be at it
+            elif is_id(folder.name) and folder.name not in in_use and _newest(folder) < limit:
+                self.remove(folder.name)
+                removed.append(folder.name)
+        return removed
+
+    def _folder(self, upload_id: str) -> Path:
+        if not is_id(upload_id):
+            msg = f"{upload_id[:40]!r} is not an upload id."
+            raise BadKey(msg)
+        return self._root / upload_id
+
+
+def _newest(folder: Path) -> float:
+    """When anything in a folder last changed: one large file may be arriving for a long time."""
+    times = [0.0]
+    for path in (folder, *folder.rglob("*")):
+        try:
+            times.append(path.stat().st_mtime)
+        except FileNotFoundError:  # discarded while we look
+            continue
+    return max(times)

@@ -1,0 +1,91 @@
+"""News of jobs over Redis pub/sub, so that waiting clients need not poll. Best effort: the catalogue is the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator
+from typing import Any, NamedTuple
+
+import redis
+import redis.asyncio
+import structlog
+
+from slicebank_store.types import JobState
+
+log = structlog.get_logger()
+
+CHANNEL = "slicebank:jobs"
+
+_TIMEOUT_S = 1.0
+# After a failure nothing is tried for this long: a dead broker must not cost every heartbeat a timeout.
+_PAUSE_S = 5.0
+_RECONNECT_S = 1.0
+
+
+class JobNews(NamedTuple):
+    """A job changed."""
+
+    project: str
+    job_id: str
+    state: JobState
+
+
+def redis_url(broker_url: str) -> str:
+    """The address as redis-py writes it: Celery says redis+socket:// where redis-py says unix://."""
+    scheme, separator, rest = broker_url.partition("://")
+    return f"unix{separator}{rest}" if scheme == "redis+socket" else broker_url
+
+
+class Notifier:
+    """Publishes news. Any thread may call it."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._client: Any = redis.Redis.from_url(
+            redis_url(broker_url), socket_timeout=_TIMEOUT_S, **_connect_options(broker_url)
+        )
+        self._silent_until = 0.0
+
+    def publish(self, project: str, job_id: str, state: JobState) -> None:
+        """Tells whoever listens that a job changed; a dead broker is logged and otherwise without effect."""
+        if time.monotonic() < self._silent_until:
+            return
+        try:
+            self._client.publish(CHANNEL, json.dumps([project, job_id, state.value]))
+        except (redis.RedisError, OSError) as error:
+            self._silent_until = time.monotonic() + _PAUSE_S
+            log.warning("job_news_lost", job_id=job_id, reason=type(error).__name__)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+
+async def subscribe(broker_url: str) -> AsyncGenerator[JobNews, None]:
+    """News as they come, without end; it connects again after a lost connection, and what was told meanwhile is missed.
+
+    Close the iterator (`aclosing`) or cancel the task that reads it to give the connection back.
+    """
+    silent = False
+    while True:
+        client: Any = redis.asyncio.Redis.from_url(redis_url(broker_url), **_connect_options(broker_url))
+        try:
+            pubsub = client.pubsub(ignore_subscribe_messages=True)
+            await pubsub.subscribe(CHANNEL)
+            silent = False
+            async for message in pubsub.listen():
+                project, job_id, state = json.loads(message["data"])
+                yield JobNews(project, job_id, JobState(state))
+        except (redis.RedisError, OSError) as error:
+            if not silent:
+                log.warning("job_news_interrupted", reason=type(error).__name__)
+            silent = True
+        finally:
+            await client.aclose()
+        await asyncio.sleep(_RECONNECT_S)
+
+
+def _connect_options(broker_url: str) -> dict[str, Any]:
+    # A socket file answers or refuses at once; redis-py knows no connect timeout for it.
+    return {} if broker_url.startswith("redis+socket://") else {"socket_connect_timeout": _TIMEOUT_S}

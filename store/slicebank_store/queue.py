@@ -1,0 +1,129 @@
+"""The queue between service and workers: Celery messages that carry a job id and nothing else."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from celery import Celery
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from slicebank_store.errors import QueueUnavailable
+from slicebank_store.types import JobKind, Priority
+
+__all__ = ["CeleryQueue", "QueueUnavailable", "TaskQueue", "make_celery", "task_name"]
+
+# Redis has no priorities: Celery keeps one list a step, and workers empty the lower number first.
+_PRIORITIES = {Priority.INTERACTIVE: 0, Priority.BULK: 9}
+
+# Seconds until Redis gives an unacknowledged message to another worker. It must exceed the lease (15 s), or live jobs
+# are announced twice; recovery does not wait for it, the sweeper re-sends by the ledger.
+_VISIBILITY_TIMEOUT_S = 3600
+
+PRODUCER_TIMEOUT_S = 2.0
+"""A request handler waits for a silent broker at most twice this long; the sweeper sends the message later."""
+
+
+class TaskQueue(Protocol):
+    """Where job ids are handed to workers."""
+
+    def dispatch(self, kind: JobKind, job_id: str, priority: Priority = Priority.BULK) -> None:
+        """Sends the message "look at job X"; sending it twice does no harm.
+
+        Args:
+            kind: decides the queue.
+            job_id: the job.
+            priority: of this message; the default suits messages sent again.
+
+        Raises:
+            QueueUnavailable: the broker does not answer.
+        """
+        ...
+
+
+def task_name(kind: JobKind) -> str:
+    """Name of the Celery task that runs a kind of job."""
+    return f"slicebank.{kind.queue}"
+
+
+def make_celery(broker_url: str) -> Celery:
+    """A Celery application with the settings that service and workers share.
+
+    Args:
+        broker_url: redis:// or redis+socket:// URL.
+    """
+    app = Celery("slicebank", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        # JSON alone: whoever can write to the broker must not be able to run code in a worker.
+        task_serializer="json",
+        accept_content=["json"],
+        # The catalogue holds results; nothing reads Celery's.
+        task_ignore_result=True,
+        # A message is forgotten when its job has ended, not when it begins: a worker that dies leaves it to others.
+        task_acks_late=True,
+        # One message a thread: a worker must not hoard jobs that another could start.
+        worker_prefetch_multiplier=1,
+        # A broker that comes back finds its workers waiting.
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        # A held job goes on while the broker is away: its lease is in the catalogue.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        # Remote control would let anybody on the broker stop workers, and costs two connections each.
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        # The process that builds the application sets logging up.
+        worker_hijack_root_logger=False,
+        broker_transport_options={
+            "visibility_timeout": _VISIBILITY_TIMEOUT_S,
+            "priority_steps": sorted(_PRIORITIES.values()),
+        },
+    )
+    return app
+
+
+class CeleryQueue:
+    """Sends messages through a broker. Any thread may call it."""
+
+    def __init__(self, broker_url: str, *, timeout_s: float = PRODUCER_TIMEOUT_S) -> None:
+        """Prepares to connect at the first message.
+
+        Args:
+            broker_url: redis:// or redis+socket:// URL.
+            timeout_s: how long a broker may be silent; a message is tried twice.
+        """
+        self._app = make_celery(broker_url)
+        self._app.conf.broker_transport_options = {
+            **self._app.conf.broker_transport_options,
+            "socket_connect_timeout": timeout_s,
+            "socket_timeout": timeout_s,
+            # Kombu's own retries while it connects; without limits it waits for ever.
+            "max_retries": 1,
+            "interval_start": 0.0,
+            "interval_step": 0.1,
+            "interval_max": 0.1,
+        }
+
+    def dispatch(self, kind: JobKind, job_id: str, priority: Priority = Priority.BULK) -> None:
+        """Sends the message "look at job X"; sending it twice does no harm.
+
+        Args:
+            kind: decides the queue.
+            job_id: the job.
+            priority: of this message; the default suits messages sent again.
+
+        Raises:
+            QueueUnavailable: the broker does not answer.
+        """
+        try:
+            self._app.send_task(
+                task_name(kind), args=[job_id], queue=kind.queue, priority=_PRIORITIES[priority], retry=False
+            )
+        except (KombuError, RedisError, OSError) as error:
+            msg = (
+                f"The broker does not answer ({type(error).__name__}): job {job_id} is queued and sent when it is back."
+            )
+            raise QueueUnavailable(msg) from error
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._app.close()

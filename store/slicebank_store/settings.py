@@ -1,0 +1,83 @@
+"""What every process of slicebank must know to find the store, from the environment (prefix `SLICEBANK_`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StoreSettings(BaseSettings):
+    """Where things are kept. What is not set lies below `data_dir`."""
+
+    model_config = SettingsConfigDict(env_prefix="SLICEBANK_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("slicebank"),
+        description="Folder below which everything is kept by default.",
+    )
+    catalogue_url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL of the catalogue; default: catalogue.sqlite in the data folder.",
+    )
+    broker_url: str | None = Field(
+        default=None,
+        description="redis:// or redis+socket:// URL of the broker; default: broker.sock in the data folder.",
+    )
+    blobs_dir: Path | None = Field(
+        default=None, description="Folder of bags, heads and kept pixels; default: blobs in the data folder."
+    )
+    staging_dir: Path | None = Field(
+        default=None, description="Folder of uploads not yet embedded; default: staging in the data folder."
+    )
+    staging_ttl_seconds: float = Field(
+        default=86_400.0, gt=0, description="How long the files of a failed job are kept, so that it can be retried."
+    )
+    encoders_dir: Path | None = Field(
+        default=None, description="Folder of registered encoders; default: encoders in the data folder."
+    )
+    keys_dir: Path | None = Field(
+        default=None,
+        description="Folder of the projects' pseudonym keys, to be backed up apart from the catalogue; "
+        "default: keys in the data folder.",
+    )
+
+    @property
+    def resolved_data_dir(self) -> Path:
+        """The data folder, absolute."""
+        return self.data_dir.expanduser().absolute()
+
+    @property
+    def resolved_catalogue_url(self) -> str:
+        """The catalogue's URL."""
+        return self.catalogue_url or f"sqlite:///{self.resolved_data_dir / 'catalogue.sqlite'}"
+
+    @property
+    def resolved_broker_url(self) -> str:
+        """The broker's URL."""
+        return self.broker_url or f"redis+socket://{self.resolved_data_dir / 'broker.sock'}"
+
+    @property
+    def resolved_blobs_dir(self) -> Path:
+        """The folder of bags, heads and kept pixels, absolute."""
+        return self._below(self.blobs_dir, "blobs")
+
+    @property
+    def resolved_staging_dir(self) -> Path:
+        """The folder of uploads, absolute."""
+        return self._below(self.staging_dir, "staging")
+
+    @property
+    def resolved_encoders_dir(self) -> Path:
+        """The folder of registered encoders, absolute."""
+        return self._below(self.encoders_dir, "encoders")
+
+    @property
+    def resolved_keys_dir(self) -> Path:
+        """The folder of pseudonym keys, absolute."""
+        return self._below(self.keys_dir, "keys")
+
+    def _below(self, given: Path | None, name: str) -> Path:
+        return given.expanduser().absolute() if given is not None else self.resolved_data_dir / name

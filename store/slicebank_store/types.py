@@ -1,0 +1,71 @@
+"""Closed sets and small shared types of the store."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+JSON = dict[str, Any]
+"""A JSON object."""
+
+DEFAULT_PROJECT = "default"
+"""The project of an installation that names none."""
+
+
+class JobKind(StrEnum):
+    """What a job does."""
+
+    EMBED = "embed"
+    TRAIN = "train"
+    PREDICT = "predict"
+    IMPORT = "import"
+
+    @property
+    def queue(self) -> str:
+        """Name of the worker queue; imports need what embed workers have."""
+        return JobKind.EMBED.value if self is JobKind.IMPORT else self.value
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether the job has ended; only `retry` leaves a final state."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class Priority(StrEnum):
+    """Which jobs go first."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
+class BagLevel(StrEnum):
+    """What one row of a bag stands for."""
+
+    SLICE = "slice"
+    SCAN = "scan"
+
+
+class HeadState(StrEnum):
+    """Where a head version stands."""
+
+    TRAINING = "training"
+    READY = "ready"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class PixelSource(StrEnum):
+    """Where an embed job finds its pixels."""
+
+    STAGING = "staging"
+    KEPT = "kept"

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from slicebank_store.catalogue import Catalogue, NewJob
+from slicebank_store.catalogue.jobs import LOST_LEASE_LIMIT
+from slicebank_store.catalogue.jobs.sweeping import MAX_DISPATCH_FACTOR
+from slicebank_store.types import JobKind, JobState, Priority
+
+from ...builders import LEASE_S, PROJECT, Clock, claim, series_of, submit
+
+AFTER_S = 30.0
+
+
+def sweep(catalogue: Catalogue, clock: Clock) -> list[str]:
+    return [due.job_id for due in catalogue.jobs.sweep(clock.now, redispatch_after_s=AFTER_S)]
+
+
+def lose(catalogue: Catalogue, clock: Clock, job_id: str, *, done: int | None = None) -> None:
+    """One run whose worker falls silent after some progress."""
+    lease = claim(catalogue, job_id)
+    catalogue.jobs.heartbeat(lease, lease_s=LEASE_S, done=done)
+    clock.advance(LEASE_S + 1)
+    sweep(catalogue, clock)
+
+
+def test_a_job_never_announced_is_due_at_once(catalogue: Catalogue, clock: Clock) -> None:
+    job_id = submit(catalogue).job_id
+    assert sweep(catalogue, clock) == [job_id]
+    assert sweep(catalogue, clock) == []
+
+
+def test_an_announced_job_is_due_later_and_later(catalogue: Catalogue, clock: Clock) -> None:
+    job_id = submit(catalogue).job_id
+    catalogue.jobs.mark_dispatched(job_id)
+    waits = []
+    for _ in range(8):
+        start = clock.now
+        while sweep(catalogue, clock) == []:
+            clock.advance(AFTER_S / 2)
+        waits.append((clock.now - start) / AFTER_S)
+    assert waits == [1, 2, 4, 8, 16, 32, 32, 32]
+    assert max(waits) == MAX_DISPATCH_FACTOR
+
+
+def test_what_could_not_be_sent_is_due_again(catalogue: Catalogue, clock: Clock) -> None:
+    job_id = submit(catalogue).job_id
+    for _ in range(5):
+        assert sweep(catalogue, clock) == [job_id]
+        catalogue.jobs.undelivered(job_id)
+    assert sweep(catalogue, clock) == [job_id]
+    clock.advance(AFTER_S)
+    assert sweep(catalogue, clock) == [job_id], "the pause did not grow"
+
+
+def test_interactive_jobs_go_first(catalogue: Catalogue, clock: Clock) -> None:
+    bulk = submit(catalogue, series_of(series_uid="1"), priority=Priority.BULK).job_id
+    clock.advance(1)
+    late = submit(catalogue, series_of(series_uid="2")).job_id
+    assert sweep(catalogue, clock) == [late, bulk]
+
+
+def test_a_silent_worker_loses_its_job_without_counting_an_attempt(catalogue: Catalogue, clock: Clock) -> None:
+    job_id = submit(catalogue).job_id
+    lose(catalogue, clock, job_id)
+    job = catalogue.jobs.get(PROJECT, job_id)
+    assert job is not None
+    assert (job.state, job.attempts, job.lost_leases, job.runs_alone) == (JobState.QUEUED, 0, 1, False)
+    lose(catalogue, clock, job_id)
+    lease = claim(catalogue, job_id)
+    assert (lease.alone, lease.job.lost_leases, lease.job.attempts) == (True, 2, 1)
+
+
+def test_ten_losses_without_progress_end_a_job(catalogue: Catalogue, clock: Clock) -> None:
+    job_id = submit(catalogue).job_id
+    for _ in range(LOST_LEASE_LIMIT):
+        lose(catalogue, clock, job_id)
+    job = catalogue.jobs.get(PROJECT, job_id)
+    assert job is not None
+    assert (job.state, job.error_code) == (JobState.FAILED, "lease_lost")
+    assert sweep(catalogue, clock) == []
+
+
+def test_progress_beyond_any_run_before_clears_the_losses(catalogue: Catalogue, clock: Clock) -> None:
+    job_id = submit(catalogue).job_id
+    for done in range(1, 2 * LOST_LEASE_LIMIT):
+        lose(catalogue, clock, job_id, done=done)
+    job = catalogue.jobs.get(PROJECT, job_id)
+    assert job is not None
+    assert (job.state, job.lost_leases) == (JobState.QUEUED, 1)
+
+
+def test_dying_at_the_same_place_is_no_progress(catalogue: Catalogue, clock: Clock) -> None:
+    job_id = submit(catalogue).job_id
+    for _ in range(LOST_LEASE_LIMIT + 1):
+        job = catalogue.jobs.get(PROJECT, job_id)
+        assert job is not None
+        if job.state is JobState.FAILED:
+            return
+        lose(catalogue, clock, job_id, done=100)
+    job = catalogue.jobs.get(PROJECT, job_id)
+    assert job is not None
+    assert job.state is JobState.FAILED
+
+
+def test_final_jobs_are_left_alone(catalogue: Catalogue, clock: Clock) -> None:
+    job = catalogue.jobs.create(NewJob(PROJECT, JobKind.TRAIN))
+    catalogue.jobs.succeed(claim(catalogue, job.job_id), {})
+    clock.advance(1e6)
+    assert sweep(catalogue, clock) == []
+    catalogue.jobs.mark_dispatched(job.job_id)
+    catalogue.jobs.undelivered(job.job_id)
+    found = catalogue.jobs.get(PROJECT, job.job_id)
+    assert found is not None
+    assert found.state is JobState.SUCCEEDED
