@@ -1,0 +1,5 @@
+"""FastAPI front end of slicebank."""
+
+from importlib.metadata import version
+
+__version__ = version("slicebank")

@@ -1,0 +1,112 @@
+"""Heads as the REST interface shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from slicebank_service.answers.times import iso, iso_or_none
+from slicebank_store.catalogue import HeadRecord
+
+
+class HeadView(BaseModel):
+    """One version of a head."""
+
+    head_id: str
+    name: str
+    version: int
+    state: str
+    promoted: bool
+    encoder: str
+    level: str
+    dim: int
+    recipe: dict[str, Any]
+    recipe_digest: str
+    task: dict[str, Any]
+    training: dict[str, Any]
+    metrics: dict[str, Any] | None
+    n_cases: int
+    training_data_deleted: bool
+    job_id: str
+    created_at: str
+    finished_at: str | None
+
+
+class HeadVersion(BaseModel):
+    """A version in the list of a head's versions."""
+
+    head_id: str
+    version: int
+    state: str
+    promoted: bool
+    created_at: str
+
+
+class HeadDetail(HeadView):
+    """One version with its siblings."""
+
+    versions: list[HeadVersion]
+
+
+class HeadPage(BaseModel):
+    """One page of head versions."""
+
+    items: list[HeadView]
+    next_cursor: str | None
+
+
+class HeadAccepted(BaseModel):
+    """A head that is being trained."""
+
+    head_id: str
+    job_id: str
+    name: str
+    version: int
+    n_cases: int
+    unmatched: list[str]
+    warnings: list[str]
+
+
+def head_view(head: HeadRecord) -> HeadView:
+    """Shows a head version."""
+    return HeadView(**_shown(head))
+
+
+def head_detail(head: HeadRecord, versions: Sequence[HeadRecord]) -> HeadDetail:
+    """Shows a head version with its siblings, newest first."""
+    siblings = [
+        HeadVersion(
+            head_id=item.head_id,
+            version=item.version,
+            state=item.state.value,
+            promoted=item.promoted,
+            created_at=iso(item.created_at),
+        )
+        for item in versions
+    ]
+    return HeadDetail(**_shown(head), versions=siblings)
+
+
+def _shown(head: HeadRecord) -> dict[str, Any]:
+    return {
+        "head_id": head.head_id,
+        "name": head.name,
+        "version": head.version,
+        "state": head.state.value,
+        "promoted": head.promoted,
+        "encoder": head.encoder,
+        "level": head.level.value,
+        "dim": head.dim,
+        "recipe": head.recipe,
+        "recipe_digest": head.recipe_digest,
+        "task": head.task,
+        "training": head.training,
+        "metrics": head.metrics,
+        "n_cases": head.n_cases,
+        "training_data_deleted": head.training_data_deleted,
+        "job_id": head.job_id,
+        "created_at": iso(head.created_at),
+        "finished_at": iso_or_none(head.finished_at),
+    }

@@ -1,0 +1,124 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import anyio
+import anyio.to_thread
+import structlog
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
+
+from slicebank_models.registry import EncoderRegistry
+from slicebank_service import __version__, problems
+from slicebank_service.context import Context
+from slicebank_service.hub import NotificationHub, Notifications
+from slicebank_service.middleware import BodyLimit, Keys, RequestIds
+from slicebank_service.routers import bags, encoders, heads, health, jobs, predictions, series
+from slicebank_service.settings import ServiceSettings
+from slicebank_store.blobs import BlobStore
+from slicebank_store.catalogue import Catalogue
+from slicebank_store.identity import ProjectKeys
+from slicebank_store.intake import Staging
+from slicebank_store.queue import TaskQueue
+
+log = structlog.get_logger()
+
+# Says in the OpenAPI document what the middleware asks for.
+_BEARER = HTTPBearer(auto_error=False, description="The API key.")
+
+# Bodies that are streamed to disk and counted there.
+_STREAMING = frozenset({("POST", "/v1/series")})
+
+
+def create_app(
+    settings: ServiceSettings,
+    *,
+    catalogue: Catalogue,
+    blobs: BlobStore,
+    staging: Staging,
+    queue: TaskQueue,
+    registry: EncoderRegistry,
+    keys: ProjectKeys,
+    notifications: Notifications,
+) -> FastAPI:
+    """Builds the application of its collaborators; they stay the caller's to close.
+
+    Args:
+        settings: limits, key and project; `api_key` must be set.
+        catalogue: series, bags, jobs, heads and predictions.
+        blobs: bag files.
+        staging: where uploads lie until their jobs are done.
+        queue: tells workers of jobs.
+        registry: encoder cards.
+        keys: hash patient ids.
+        notifications: opens a subscription to job changes.
+
+    Raises:
+        ValueError: no API key is set.
+    """
+    if settings.api_key is None or not settings.api_key.get_secret_value():
+        raise ValueError("the service needs an API key; set SLICEBANK_API_KEY")
+    hub = NotificationHub(notifications)
+    context = Context(
+        settings=settings,
+        catalogue=catalogue,
+        blobs=blobs,
+        staging=staging,
+        queue=queue,
+        registry=registry,
+        keys=keys,
+        hub=hub,
+        intake_limiter=anyio.CapacityLimiter(settings.intake_threads),
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(hub.run()), asyncio.create_task(_sweep_staging(context))]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    app = FastAPI(
+        title="slicebank",
+        version=__version__,
+        summary="CT studies as banks of per-slice embeddings, and attention-MIL heads that answer from them.",
+        lifespan=lifespan,
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        responses=problems.PROBLEM_RESPONSES,
+    )
+    app.state.context = context
+    problems.install(app)
+    # The last one added sees a request first.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes, streaming=_STREAMING)
+    app.add_middleware(Keys, api_key=settings.api_key.get_secret_value())
+    app.add_middleware(RequestIds)
+    app.include_router(health.router)
+    for module in (series, jobs, bags, encoders, heads, predictions):
+        app.include_router(module.router, prefix="/v1", dependencies=[Security(_BEARER)])
+    return app
+
+
+async def _sweep_staging(context: Context) -> None:
+    """Removes what uploads left behind, at start-up and from time to time."""
+    while True:
+        try:
+            await anyio.to_thread.run_sync(_sweep_once, context)
+        except Exception:
+            log.exception("staging_sweep_failed")
+        await asyncio.sleep(context.settings.staging_sweep_seconds)
+
+
+def _sweep_once(context: Context) -> None:
+    in_use = context.catalogue.jobs.staging_in_use(failed_within_s=context.settings.staging_ttl_seconds)
+    removed = context.staging.sweep(in_use, older_than_s=context.settings.staging_orphan_seconds)
+    if removed:
+        log.info("staging_swept", uploads=len(removed))

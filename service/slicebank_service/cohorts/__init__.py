@@ -1,0 +1,1 @@
+"""Labels and the bags they name: from a table to the cases that a head is trained on."""

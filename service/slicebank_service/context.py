@@ -1,0 +1,55 @@
+"""What every route works with: the collaborators that the application was made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import anyio
+from fastapi import Depends, Path, Request
+
+from slicebank_models.registry import EncoderRegistry
+from slicebank_service.hub import NotificationHub
+from slicebank_service.settings import ServiceSettings
+from slicebank_store.blobs import BlobStore
+from slicebank_store.catalogue import Catalogue
+from slicebank_store.identity import ProjectKeys
+from slicebank_store.intake import Staging
+from slicebank_store.queue import TaskQueue
+
+# DESIGN: ids of any kind. Rust's regex, which pydantic uses, takes `$` as the very end.
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+
+Identifier = Annotated[str, Path(pattern=ID_PATTERN)]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The collaborators of one application.
+
+    Attributes:
+        intake_limiter: bounds the uploads whose files are read side by side.
+    """
+
+    settings: ServiceSettings
+    catalogue: Catalogue
+    blobs: BlobStore
+    staging: Staging
+    queue: TaskQueue
+    registry: EncoderRegistry
+    keys: ProjectKeys
+    hub: NotificationHub
+    intake_limiter: anyio.CapacityLimiter
+
+    @property
+    def project(self) -> str:
+        """The project that the request's key opens."""
+        return self.settings.project
+
+
+def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+Ctx = Annotated[Context, Depends(_context)]

@@ -1,0 +1,200 @@
+"""What the service refuses itself; what the other rooms refuse keeps its own error and code.
+
+ServiceError
+├── Unauthorized            no key, or another one
+├── UploadError             the upload as a whole cannot be used
+│   ├── EmptyBody           no bytes
+│   ├── MalformedUpload     not the multipart it claims to be
+│   ├── UnsupportedMedia    a content type or encoding nobody here reads
+│   ├── BodyTooLarge        more bytes than the limit
+│   ├── DigestMismatch      not the bytes that Content-Digest promised
+│   ├── StorageFull         the disk of the staging folder is full
+│   ├── ClientGone          the client went away in the middle
+│   └── NothingUsable       every file was refused; carries the refusals
+├── UnknownThing            it does not exist, or belongs to another project
+│   ├── UnknownBag
+│   ├── BagNotReady         its job is still at work; carries the job
+│   ├── UnknownPrediction
+│   └── PredictionNotReady  its job is still at work; carries the job
+├── LabelsUnmatched         labels and stored bags do not meet
+│   ├── NoLabelMatches      no row names a stored bag
+│   └── SomeUnmatched       strict was asked for and some rows name no stored bag
+├── HeadNotReady            the head is not trained; carries its job
+├── RecipeMismatch          the bag was made by another recipe than the head reads
+├── PredictionFailed        the job that should have answered failed; carries the job
+├── BadRequest              a value of the request makes no sense
+└── RangeNotSatisfiable     the asked byte range lies outside the file
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """Anything this package raises for a caller to see.
+
+    Attributes:
+        detail: a sentence that says what to do next.
+        extra: further members of the problem document.
+    """
+
+    code: ClassVar[str] = "service_error"
+
+    def __init__(self, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra = extra
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that the answer must carry."""
+        return {}
+
+
+class Unauthorized(ServiceError):
+    """The request carries no key, or another one."""
+
+    code = "unauthorized"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that the answer must carry (RFC 9110, 11.6.1)."""
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class UploadError(ServiceError):
+    """The upload as a whole cannot be used."""
+
+    code = "upload_error"
+
+
+class EmptyBody(UploadError):
+    """The request has no bytes."""
+
+    code = "empty_body"
+
+
+class MalformedUpload(UploadError):
+    """The body is not what its content type claims."""
+
+    code = "malformed_upload"
+
+
+class UnsupportedMedia(UploadError):
+    """Nobody here reads this content type or encoding."""
+
+    code = "unsupported_media_type"
+
+
+class BodyTooLarge(UploadError):
+    """The body is larger than the limit."""
+
+    code = "body_too_large"
+
+
+class DigestMismatch(UploadError):
+    """The bytes are not those that Content-Digest promised (RFC 9530)."""
+
+    code = "digest_mismatch"
+
+
+class StorageFull(UploadError):
+    """The disk of the staging folder is full."""
+
+    code = "storage_full"
+
+
+class ClientGone(UploadError):
+    """The client closed the connection in the middle of its upload."""
+
+    code = "client_disconnected"
+
+
+class NothingUsable(UploadError):
+    """Every file of the upload was refused."""
+
+    code = "nothing_usable"
+
+
+class UnknownThing(ServiceError):
+    """It does not exist, or belongs to another project."""
+
+    code = "unknown_thing"
+
+
+class UnknownBag(UnknownThing):
+    """The project has no such bag."""
+
+    code = "unknown_bag"
+
+
+class BagNotReady(UnknownThing):
+    """The bag's job is still at work."""
+
+    code = "bag_not_ready"
+
+
+class UnknownPrediction(UnknownThing):
+    """The project has no such prediction."""
+
+    code = "unknown_prediction"
+
+
+class PredictionNotReady(UnknownThing):
+    """The prediction's job is still at work."""
+
+    code = "prediction_not_ready"
+
+
+class LabelsUnmatched(ServiceError):
+    """Labels and stored bags do not meet."""
+
+    code = "labels_unmatched"
+
+
+class NoLabelMatches(LabelsUnmatched):
+    """No row of the labels names a stored bag."""
+
+    code = "no_label_matches"
+
+
+class SomeUnmatched(LabelsUnmatched):
+    """Strict was asked for and some rows name no stored bag."""
+
+    code = "some_unmatched"
+
+
+class HeadNotReady(ServiceError):
+    """The head is not trained, yet or for good."""
+
+    code = "head_not_ready"
+
+
+class RecipeMismatch(ServiceError):
+    """The bag was made by another recipe than the head reads."""
+
+    code = "recipe_mismatch"
+
+
+class PredictionFailed(ServiceError):
+    """The job that should have answered from a stored bag failed."""
+
+    code = "prediction_failed"
+
+
+class BadRequest(ServiceError):
+    """A value of the request makes no sense."""
+
+    code = "bad_request"
+
+
+class RangeNotSatisfiable(ServiceError):
+    """The asked byte range lies outside the file."""
+
+    code = "range_not_satisfiable"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that the answer must carry (RFC 9110, 15.5.17)."""
+        return {"Content-Range": f"bytes */{self.extra['size_bytes']}"}

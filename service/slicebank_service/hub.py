@@ -1,0 +1,92 @@
+"""Waiting for jobs without holding anything: one subscription a process wakes every request that waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+
+import structlog
+
+from slicebank_store.notify import JobNews
+
+log = structlog.get_logger()
+
+Notifications = Callable[[], AsyncIterator[JobNews]]
+
+# A broker that is away is asked again after this long; waiting requests look at the catalogue themselves meanwhile.
+_RECONNECT_SECONDS = 1.0
+
+
+class Listener:
+    """One request's ear for some jobs."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def wake(self) -> None:
+        """Notes that a job changed."""
+        self._changed.set()
+
+    async def changed(self, timeout_s: float) -> bool:
+        """Waits until a job changed since the last call, at most `timeout_s` seconds; whether one did."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
+
+
+class NotificationHub:
+    """Hands the process's one subscription on to every request that waits.
+
+    Notifications are hints: a listener reads the catalogue after each, and now and then without one.
+
+    Attributes:
+        connected: whether a subscription is open and has not failed.
+    """
+
+    def __init__(self, notifications: Notifications, *, reconnect_s: float = _RECONNECT_SECONDS) -> None:
+        self._notifications = notifications
+        self._reconnect_s = reconnect_s
+        self._listeners: dict[tuple[str, str], set[Listener]] = {}
+        self.connected = False
+
+    @contextlib.contextmanager
+    def listen(self, project: str, job_ids: Collection[str]) -> Iterator[Listener]:
+        """Hears of some jobs while inside.
+
+        Enter it before the first look at the catalogue: what changes between look and wait is then not missed.
+        """
+        listener = Listener()
+        keys = [(project, job_id) for job_id in job_ids]
+        for key in keys:
+            self._listeners.setdefault(key, set()).add(listener)
+        try:
+            yield listener
+        finally:
+            for key in keys:
+                ears = self._listeners[key]
+                ears.discard(listener)
+                if not ears:
+                    del self._listeners[key]
+
+    def wake(self, project: str, job_id: str) -> None:
+        """Wakes who listens to a job; to be called on the event loop."""
+        for listener in self._listeners.get((project, job_id), ()):
+            listener.wake()
+
+    async def run(self) -> None:
+        """Listens until cancelled, and subscribes again whenever the broker went away."""
+        while True:
+            try:
+                self.connected = True
+                async for news in self._notifications():
+                    self.wake(news.project, news.job_id)
+            except Exception as error:  # noqa: BLE001 - whatever a broker's client raises, waiting goes on by looking
+                log.warning("notifications_interrupted", error=type(error).__name__)
+            finally:
+                self.connected = False
+            await asyncio.sleep(self._reconnect_s)

@@ -1,0 +1,130 @@
+"""From received bodies to the CT files among them: archives unpacked, headers read, everything else refused by name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slicebank_imaging.errors import ImagingError
+from slicebank_imaging.headers import FileHeader, read_file_header
+from slicebank_imaging.options import ImportOptions
+from slicebank_imaging.unpack import ArchiveKind, RejectedMember, UnpackLimits, unpack
+from slicebank_service.intake.received import ReceivedFile
+
+# DICOM PS3.10 section 7.1: 128 bytes of preamble, then DICM. A preamble may look like anything, an archive too.
+_DICM = slice(128, 132)
+# POSIX.1-1988 (ustar) and GNU tar write this at byte 257 of the first header.
+_USTAR = slice(257, 262)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One file that cannot be used.
+
+    Attributes:
+        name: the client's own name for it; goes into the answer and nowhere else.
+    """
+
+    name: str
+    code: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Sorted:
+    """The files of an upload, judged.
+
+    Attributes:
+        headers: of the files taken, each named by its ordinal.
+        names: the client's name of each file taken or not, by ordinal.
+        rejected: what was refused so far.
+    """
+
+    headers: list[FileHeader] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    rejected: list[Rejection] = field(default_factory=list)
+
+
+def sort_files(
+    received: Sequence[ReceivedFile], folder: Path, options: ImportOptions, *, max_files: int, max_bytes: int
+) -> Sorted:
+    """Judges every file of an upload; one that is bad never harms another.
+
+    Files taken are moved into `folder` under their ordinals, all others are removed at once.
+
+    Args:
+        received: bodies in staging, single files or archives.
+        folder: the upload's folder.
+        options: import options.
+        max_files: most files, archive members included.
+        max_bytes: most bytes after unpacking.
+    """
+    found = Sorted()
+    left = _Allowance(max_files, max_bytes)
+    for body in received:
+        for path, name in _members(body, folder / "unpacking", left, found.rejected):
+            ordinal = f"{len(found.names):06d}"
+            found.names[ordinal] = name
+            try:
+                header = read_file_header(path, file=ordinal, name=name, options=options)
+            except ImagingError as error:
+                found.rejected.append(Rejection(name, error.code, str(error)))
+                path.unlink()
+            else:
+                path.rename(folder / ordinal)
+                found.headers.append(header)
+    shutil.rmtree(folder / "unpacking", ignore_errors=True)
+    return found
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """What the upload may still bring; archives keep to it themselves, plain files were counted as they came."""
+
+    files: int
+    bytes: int
+
+    def note(self, path: Path) -> None:
+        self.files = max(0, self.files - 1)
+        self.bytes = max(0, self.bytes - path.stat().st_size)
+
+
+def _members(
+    body: ReceivedFile, unpacking: Path, left: _Allowance, rejected: list[Rejection]
+) -> Iterator[tuple[Path, str]]:
+    """The files of one body: itself, or the members of an archive."""
+    kind = _archive_kind(body)
+    if kind is None:
+        left.note(body.path)
+        yield body.path, body.name
+        return
+    unpacking.mkdir(exist_ok=True)
+    limits = UnpackLimits(max_files=left.files, max_bytes=left.bytes)
+    try:
+        for member in unpack(body.path, kind, unpacking, limits):
+            if isinstance(member, RejectedMember):
+                rejected.append(Rejection(member.name, member.code, member.detail))
+                continue
+            path = unpacking / member.file
+            left.note(path)
+            yield path, member.name
+    except ImagingError as error:
+        rejected.append(Rejection(body.name, error.code, str(error)))
+    finally:
+        body.path.unlink()
+
+
+def _archive_kind(body: ReceivedFile) -> ArchiveKind | None:
+    if body.archive is not None:
+        return body.archive
+    with body.path.open("rb") as file:
+        head = file.read(512)
+    if head[_DICM] == b"DICM":
+        return None
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
+        return ArchiveKind.ZIP
+    if head.startswith(b"\x1f\x8b") or head[_USTAR] == b"ustar":
+        return ArchiveKind.TAR
+    return None

@@ -1,0 +1,52 @@
+"""What is left of an upload's body once it lies in staging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from slicebank_imaging.unpack import ArchiveKind
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """One file of an upload as it lies in staging.
+
+    Attributes:
+        path: where it lies.
+        name: the client's own name for it, to be echoed in the answer and stored nowhere.
+        archive: what the client says it is; None leaves that to its bytes.
+    """
+
+    path: Path
+    name: str
+    archive: ArchiveKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedUpload:
+    """A whole body, received.
+
+    Attributes:
+        files: in the order sent.
+        size_bytes: bytes of the body as sent.
+        sha256: hex digest of the body as sent.
+    """
+
+    files: tuple[ReceivedFile, ...]
+    size_bytes: int
+    sha256: str
+
+
+class Sink(Protocol):
+    """Takes the bytes of a body and leaves files in a folder."""
+
+    def feed(self, block: bytes) -> None:
+        """Takes the next bytes."""
+
+    def finish(self) -> tuple[ReceivedFile, ...]:
+        """Ends the body and closes what is open."""
+
+    def close(self) -> None:
+        """Closes what is open, whatever state the body is in."""

@@ -1,0 +1,234 @@
+"""Every refusal as a problem document (RFC 9457), and the one table that gives each error code its HTTP status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from slicebank_imaging.errors import ImagingError
+from slicebank_models.errors import ModelsError
+from slicebank_service.errors import ServiceError
+from slicebank_store.errors import StoreError
+
+log = structlog.get_logger()
+
+PROBLEM_JSON = "application/problem+json"
+
+# Every code of every room. 4xx is what a caller can mend; 500 is what only an operator can.
+HTTP_STATUS: Mapping[str, int] = MappingProxyType(
+    {
+        # service
+        "service_error": 500,
+        "unauthorized": 401,
+        "upload_error": 400,
+        "empty_body": 400,
+        "malformed_upload": 400,
+        "unsupported_media_type": 415,
+        "body_too_large": 413,
+        "digest_mismatch": 400,
+        "storage_full": 507,
+        "client_disconnected": 400,
+        "nothing_usable": 422,
+        "unknown_thing": 404,
+        "unknown_bag": 404,
+        "bag_not_ready": 404,
+        "unknown_prediction": 404,
+        "prediction_not_ready": 404,
+        "labels_unmatched": 422,
+        "no_label_matches": 422,
+        "some_unmatched": 422,
+        "head_not_ready": 409,
+        "recipe_mismatch": 409,
+        "prediction_failed": 500,
+        "bad_request": 422,
+        "range_not_satisfiable": 416,
+        # imaging
+        "imaging_error": 422,
+        "file_refused": 422,
+        "not_dicom": 422,
+        "truncated_file": 422,
+        "no_pixel_data": 422,
+        "wrong_transfer_syntax": 422,
+        "unsupported_transfer_syntax": 422,
+        "bad_header": 422,
+        "not_ct": 422,
+        "localizer": 422,
+        "not_an_image": 422,
+        "not_grayscale": 422,
+        "missing_rescale": 422,
+        "not_hu": 422,
+        "series_refused": 422,
+        "no_position": 422,
+        "not_axial": 422,
+        "duplicate_slice": 422,
+        "archive_refused": 422,
+        "bad_archive": 422,
+        "unsafe_name": 422,
+        "encrypted_archive": 422,
+        "too_many_files": 413,
+        "archive_too_large": 413,
+        "empty_archive": 422,
+        "decode_failed": 422,
+        "bad_option": 422,
+        "codec_missing": 500,
+        # models
+        "models_error": 500,
+        "encoder_error": 500,
+        "unknown_encoder": 404,
+        "unknown_architecture": 500,
+        "bad_encoder_card": 500,
+        "encoder_exists": 409,
+        "weights_missing": 409,
+        "weights_digest_mismatch": 500,
+        "bad_rows": 500,
+        "checkpoint_error": 422,
+        "unreadable_checkpoint": 422,
+        "unsafe_checkpoint": 422,
+        "checkpoint_mismatch": 422,
+        "head_error": 422,
+        "bad_task": 422,
+        "unknown_training_key": 422,
+        "bad_training_value": 422,
+        "bad_head_file": 500,
+        "dimension_mismatch": 409,
+        "training_error": 422,
+        "malformed_labels": 422,
+        "no_cases": 422,
+        "one_class_only": 422,
+        "class_without_cases": 422,
+        "too_few_patients": 422,
+        "training_diverged": 500,
+        "training_cancelled": 409,
+        # store
+        "store_error": 500,
+        "catalogue_error": 503,
+        "schema_mismatch": 503,
+        "catalogue_missing": 503,
+        "queue_unavailable": 503,
+        "blob_missing": 500,
+        "bad_key": 422,
+        "bad_cursor": 422,
+        "bad_bag": 500,
+        "bad_pixels": 500,
+        "slice_not_kept": 500,
+        "unknown_series": 404,
+        "unknown_stack": 404,
+        "unknown_job": 404,
+        "unknown_head": 404,
+        "pixels_not_kept": 409,
+        "not_cancellable": 409,
+        "not_retryable": 409,
+        "not_promotable": 409,
+        "upload_missing": 410,
+    }
+)
+
+# Codes of refusals that no error class of ours raises: the router's and the validator's own.
+_FRAMEWORK_CODES: Mapping[int, str] = MappingProxyType(
+    {400: "malformed_request", 404: "no_such_route", 405: "method_not_allowed", 413: "body_too_large"}
+)
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457); some codes carry further members."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+
+
+# For the OpenAPI document of every route.
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": "Refused; `code` says why in one word, `detail` in a sentence.",
+        "content": {PROBLEM_JSON: {"schema": Problem.model_json_schema()}},
+    }
+    for status in ("4XX", "5XX")
+}
+
+
+def problem(
+    request_id: str,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Builds one problem document.
+
+    Args:
+        request_id: the request's id, so that a user can name it and an operator can find it in the log.
+        status: HTTP status.
+        code: machine-readable reason, stable between versions.
+        detail: a sentence for a person.
+        extra: further members.
+        headers: further response headers.
+    """
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": request_id,
+        **(extra or {}),
+    }
+    return JSONResponse(body, status_code=status, media_type=PROBLEM_JSON, headers=dict(headers or {}))
+
+
+def status_of(error: ImagingError | ModelsError | StoreError | ServiceError) -> int:
+    """HTTP status of an error of any room."""
+    return HTTP_STATUS[error.code]
+
+
+def install(app: FastAPI) -> None:
+    """Makes every refusal of an app a problem document."""
+    for tree in (ImagingError, ModelsError, StoreError, ServiceError):
+        app.add_exception_handler(tree, _known_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+def _request_id(request: Request) -> str:
+    return str(request.state.request_id)
+
+
+async def _known_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ImagingError | ModelsError | StoreError | ServiceError)  # noqa: S101 - narrows for mypy
+    status = status_of(error)
+    extra, headers = (error.extra, error.headers) if isinstance(error, ServiceError) else ({}, {})
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request_failed", code=error.code, error=type(error).__name__)
+    return problem(_request_id(request), status, error.code, str(error), extra=extra, headers=headers)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - narrows for mypy
+    # The offending input itself is left out: it may be a name or an identifier.
+    errors = [{"where": ".".join(str(part) for part in item["loc"]), "what": item["msg"]} for item in error.errors()]
+    detail = "; ".join(f"{item['where']}: {item['what']}" for item in errors[:3])
+    return problem(_request_id(request), 422, "invalid_request", detail, extra={"errors": errors})
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - narrows for mypy
+    code = _FRAMEWORK_CODES.get(error.status_code, "http_error")
+    detail = {
+        "no_such_route": f"there is nothing at {request.url.path}; /openapi.json lists what there is",
+        "method_not_allowed": f"{request.url.path} does not answer {request.method}",
+    }.get(code, str(error.detail))
+    return problem(_request_id(request), error.status_code, code, detail, headers=error.headers)

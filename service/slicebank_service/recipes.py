@@ -1,0 +1,49 @@
+"""From an encoder's card to the recipe of its bags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from slicebank_imaging.resize import RESIZE_NAME
+from slicebank_imaging.windows import parse_windows
+from slicebank_models.cards import EncoderCard, InputKind, WeightsState
+from slicebank_models.errors import WeightsMissing
+from slicebank_service.errors import BadRequest
+from slicebank_store.recipe import NO_QUANTISATION, QUANTISATION, Recipe, RecipeWindow
+
+STANDARD = "standard"
+
+
+def recipe_of(
+    card: EncoderCard, *, windows: Sequence[str | Mapping[str, Any]] | None = None, precision: str = STANDARD
+) -> Recipe:
+    """The recipe by which an encoder embeds.
+
+    Args:
+        card: the encoder.
+        windows: names, or objects of name, low and high (HU); None for the encoder's own.
+        precision: precision class asked for.
+
+    Raises:
+        BadOption: an unknown or unusable window.
+        BadRequest: a precision that the encoder does not offer.
+        WeightsMissing: the encoder's weights are not installed here.
+    """
+    if card.weights is WeightsState.MISSING:
+        raise WeightsMissing(
+            f"the weights of encoder {card.id} are not installed here; add them with `slicebank encoders add`, or choose another encoder"
+        )
+    if precision not in card.precisions:
+        raise BadRequest(f"encoder {card.id} offers the precisions {', '.join(card.precisions)}")
+    chosen = parse_windows(card.windows if windows is None else windows)
+    return Recipe(
+        encoder=card.id,
+        weights_digest=card.weights_digest,
+        windows=tuple(RecipeWindow(window.name, window.low, window.high) for window in chosen),
+        size=card.input_size,
+        resize=RESIZE_NAME,
+        quantisation=QUANTISATION if card.input_kind is InputKind.GRAY8 else NO_QUANTISATION,
+        precision=precision,
+        input_kind=card.input_kind.value,
+    )

@@ -1,0 +1,120 @@
+"""Jobs: what is being done, how far it is, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+
+from slicebank_service.answers.jobs import JobPage, JobView, job_view
+from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
+from slicebank_service.dispatching import dispatch
+from slicebank_service.removal import remove_uploads
+from slicebank_service.waiting import wait_until_final
+from slicebank_store.catalogue import JobRecord
+from slicebank_store.errors import UnknownJob
+from slicebank_store.types import JobKind, JobState
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+# Proxies and browsers close a stream that is silent for longer than some 30 to 60 s.
+_KEEP_ALIVE_SECONDS = 15.0
+
+
+@router.get("")
+def list_jobs(
+    context: Ctx,
+    state: JobState | None = None,
+    kind: JobKind | None = None,
+    series_uid: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: str | None = None,
+) -> JobPage:
+    """Lists jobs, the newest first."""
+    page = context.catalogue.jobs.list(
+        context.project, state=state, kind=kind, series_uid=series_uid, limit=limit, cursor=cursor
+    )
+    return JobPage(items=[show(context, job) for job in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{job_id}")
+async def get_job(
+    context: Ctx,
+    request: Request,
+    job_id: Identifier,
+    wait: Annotated[float, Query(ge=0, description="Seconds to wait for the job's end.")] = 0.0,
+) -> JobView:
+    """Shows a job, at once or when it has ended."""
+    jobs = await wait_until_final(context, request, [job_id], wait)
+    if not jobs:
+        raise _unknown(job_id)
+    return await anyio.to_thread.run_sync(show, context, jobs[0])
+
+
+@router.get("/{job_id}/events", response_class=StreamingResponse)
+async def job_events(context: Ctx, job_id: Identifier) -> StreamingResponse:
+    """Streams a job as server-sent events: one event `job` a change, the last one when it has ended."""
+    if await anyio.to_thread.run_sync(context.catalogue.jobs.get, context.project, job_id) is None:
+        raise _unknown(job_id)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_events(context, job_id), media_type="text/event-stream", headers=headers)
+
+
+@router.post("/{job_id}/cancel")
+async def cancel_job(context: Ctx, job_id: Identifier) -> JobView:
+    """Cancels a job: a queued one at once, a running one between two batches."""
+
+    def cancel() -> JobView:
+        job = context.catalogue.jobs.request_cancel(context.project, job_id)
+        if job.state.final and job.staging is not None:
+            remove_uploads(context, [job.staging])
+        return show(context, job)
+
+    view = await anyio.to_thread.run_sync(cancel)
+    context.hub.wake(context.project, job_id)
+    return view
+
+
+@router.post("/{job_id}/retry", status_code=202)
+def retry_job(context: Ctx, job_id: Identifier) -> JobView:
+    """Queues a failed or cancelled job again."""
+    job = context.catalogue.jobs.retry(context.project, job_id, staged=context.staging.exists)
+    dispatch(context, job.kind, job.job_id, job.priority)
+    return show(context, job)
+
+
+def show(context: Context, job: JobRecord) -> JobView:
+    """A job with its place in the queue."""
+    return job_view(job, queue_position=context.catalogue.jobs.queue_position(job), now=time.time())
+
+
+async def _events(context: Context, job_id: str) -> AsyncIterator[str]:
+    def look() -> JobView | None:
+        job = context.catalogue.jobs.get(context.project, job_id)
+        return None if job is None else show(context, job)
+
+    sent: str | None = None
+    said_at = time.monotonic()
+    with context.hub.listen(context.project, [job_id]) as listener:
+        while (view := await anyio.to_thread.run_sync(look)) is not None:
+            data = view.model_dump_json()
+            now = time.monotonic()
+            # The estimate changes with the clock; it alone is no news.
+            news = view.model_copy(update={"eta_seconds": None}).model_dump_json()
+            if news != sent:
+                yield f"event: job\ndata: {data}\n\n"
+                sent, said_at = news, now
+            elif now - said_at >= _KEEP_ALIVE_SECONDS:
+                yield ": still here\n\n"
+                said_at = now
+            if JobState(view.state).final:
+                return
+            await listener.changed(context.settings.poll_seconds)
+
+
+def _unknown(job_id: str) -> UnknownJob:
+    return UnknownJob(f"There is no job {job_id[:40]}: see the list of jobs.")

@@ -1,0 +1,167 @@
+"""Predictions: asking a head, and the answers it gave."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Self
+
+import anyio.to_thread
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from slicebank_service.answers.jobs import job_view
+from slicebank_service.answers.picture_of import picture_of
+from slicebank_service.answers.predictions import PredictionPending, PredictionView, prediction_view
+from slicebank_service.asking import Subject, subject_of_bag, subject_of_series, subject_of_study
+from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
+from slicebank_service.dispatching import dispatch
+from slicebank_service.errors import HeadNotReady, PredictionFailed, PredictionNotReady, UnknownPrediction
+from slicebank_service.routers.heads import find_head
+from slicebank_service.routers.jobs import show
+from slicebank_service.waiting import wait_until_final
+from slicebank_store.catalogue import HeadRecord, JobRecord, NewJob, PredictionRecord
+from slicebank_store.identity import prediction_id as prediction_id_of
+from slicebank_store.types import HeadState, JobKind, JobState
+
+router = APIRouter(tags=["predictions"])
+
+
+class PredictionRequest(BaseModel):
+    """What a head is asked about: exactly one of the three."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    series_uid: str | None = Field(None, pattern=ID_PATTERN)
+    study_uid: str | None = Field(None, pattern=ID_PATTERN)
+    bag_id: str | None = Field(None, pattern=ID_PATTERN)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(value is not None for value in (self.series_uid, self.study_uid, self.bag_id)) != 1:
+            raise ValueError("give exactly one of series_uid, study_uid and bag_id")
+        return self
+
+
+@router.post("/heads/{head}/predictions", response_model=PredictionView, responses={202: {"model": PredictionPending}})
+async def ask_head(
+    context: Ctx,
+    request: Request,
+    response: Response,
+    head: Identifier,
+    wanted: PredictionRequest,
+    wait: Annotated[float | None, Query(ge=0, description="Seconds to wait for the answer.")] = None,
+) -> PredictionView | Response:
+    """Asks a head about a series, a study or a bag: 200 with the answer, 202 with its job where a bag must be made first."""
+
+    def ask() -> tuple[Subject, PredictionRecord | JobRecord]:
+        version = _ready_head(context, head)
+        subject = _subject(context, version, wanted)
+        return subject, _answer_or_job(context, version, subject)
+
+    subject, found = await anyio.to_thread.run_sync(ask)
+    if isinstance(found, JobRecord):
+        # A bag on its way takes its time; one that is stored is answered from within milliseconds.
+        patience = (0.0 if subject.waits_for else context.settings.prediction_wait_seconds) if wait is None else wait
+        found = await _outcome(context, request, found, patience)
+    if isinstance(found, PredictionRecord):
+        return prediction_view(found, rule=subject.rule)
+    pending = await anyio.to_thread.run_sync(_pending, context, found, subject)
+    return Response(pending.model_dump_json(), status_code=202, media_type="application/json")
+
+
+@router.get("/predictions/{prediction_id}")
+def get_prediction(context: Ctx, prediction_id: Identifier) -> PredictionView:
+    """Shows a prediction."""
+    return prediction_view(_find(context, prediction_id))
+
+
+@router.get(
+    "/predictions/{prediction_id}/attention.png",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+)
+def attention_png(
+    context: Ctx,
+    prediction_id: Identifier,
+    top: Annotated[int, Query(ge=0, le=8, description="Slices shown below.")] = 5,
+) -> Response:
+    """Draws the attention of a prediction: a curve per window over the slices, and the slices that drew most of it."""
+    picture = picture_of(context, _find(context, prediction_id), top)
+    return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _ready_head(context: Context, name_or_id: str) -> HeadRecord:
+    head = find_head(context, name_or_id)
+    if head.state is HeadState.READY:
+        return head
+    what = "is still being trained; wait for" if head.state is HeadState.TRAINING else f"is {head.state.value}; see"
+    raise HeadNotReady(
+        f"version {head.version} of head {head.name} {what} job {head.job_id}",
+        job_id=head.job_id,
+        state=head.state.value,
+    )
+
+
+def _subject(context: Context, head: HeadRecord, wanted: PredictionRequest) -> Subject:
+    if wanted.bag_id is not None:
+        return subject_of_bag(context, head, wanted.bag_id)
+    if wanted.series_uid is not None:
+        return subject_of_series(context, head, wanted.series_uid)
+    return subject_of_study(context, head, wanted.study_uid or "")
+
+
+def _answer_or_job(context: Context, head: HeadRecord, subject: Subject) -> PredictionRecord | JobRecord:
+    wanted = prediction_id_of(context.project, head.head_id, subject.bag_id)
+    known = context.catalogue.predictions.get(context.project, wanted)
+    if known is not None:
+        return known
+    job = context.catalogue.jobs.create(
+        NewJob(
+            project=context.project,
+            kind=JobKind.PREDICT,
+            series_uid=subject.series_uid,
+            bag_id=subject.bag_id,
+            head_id=head.head_id,
+            prediction_id=wanted,
+            waits_for=subject.waits_for,
+            params={"head_id": head.head_id, "bag_id": subject.bag_id},
+        )
+    )
+    if job.state is JobState.QUEUED and job.waits_for is None:
+        dispatch(context, job.kind, job.job_id, job.priority)
+    return job
+
+
+async def _outcome(context: Context, request: Request, job: JobRecord, patience: float) -> PredictionRecord | JobRecord:
+    """The prediction, if its job succeeds in time, else the job as it then is."""
+    job = next(iter(await wait_until_final(context, request, [job.job_id], patience)), job)
+    if job.state is JobState.FAILED and job.waits_for is None:
+        view = job_view(job, queue_position=None, now=time.time())
+        raise PredictionFailed(f"job {job.job_id} failed: {job.error_detail}", job=view.model_dump())
+    if job.state is not JobState.SUCCEEDED or job.prediction_id is None:
+        return job
+    made = await anyio.to_thread.run_sync(context.catalogue.predictions.get, context.project, job.prediction_id)
+    return made if made is not None else job
+
+
+def _pending(context: Context, job: JobRecord, subject: Subject) -> PredictionPending:
+    return PredictionPending(
+        prediction_id=job.prediction_id or "",
+        head_id=job.head_id or "",
+        bag_id=subject.bag_id,
+        series_uid=subject.series_uid,
+        rule=subject.rule,
+        job_id=job.job_id,
+        state=job.state.value,
+        job=show(context, job),
+    )
+
+
+def _find(context: Context, prediction_id: str) -> PredictionRecord:
+    found = context.catalogue.predictions.get(context.project, prediction_id)
+    if found is not None:
+        return found
+    job = context.catalogue.jobs.latest_for_prediction(context.project, prediction_id)
+    if job is None or job.state.final:
+        raise UnknownPrediction(f"There is no prediction {prediction_id[:40]}: ask its head again.")
+    raise PredictionNotReady(f"The prediction waits for job {job.job_id}.", job=show(context, job).model_dump())

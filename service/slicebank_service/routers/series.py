@@ -1,0 +1,226 @@
+"""Series: taking them in, showing them, removing them, embedding kept ones again."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+import anyio
+import anyio.to_thread
+import structlog
+from fastapi import APIRouter, Body, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from slicebank_imaging.options import ImportOptions
+from slicebank_models.registry import DEFAULT_ENCODER
+from slicebank_service.answers.series import (
+    BagAsked,
+    SeriesDetail,
+    SeriesPage,
+    UploadAnswer,
+    rejected,
+    series_detail,
+    series_view,
+    uploaded,
+)
+from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
+from slicebank_service.dispatching import dispatch
+from slicebank_service.errors import NothingUsable
+from slicebank_service.intake.receive import receive
+from slicebank_service.intake.take_in import Intake, IntakeRequest, take_in
+from slicebank_service.recipes import STANDARD, recipe_of
+from slicebank_service.removal import remove_files, remove_uploads
+from slicebank_service.waiting import wait_until_final
+from slicebank_store.errors import UnknownSeries
+from slicebank_store.types import BagLevel, JobKind, Priority
+
+log = structlog.get_logger()
+
+router = APIRouter(prefix="/series", tags=["series"])
+
+_PSEUDONYM = re.compile(r"[0-9a-f]{64}")
+
+Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the jobs to end.")]
+# DICOM allows 64 characters; some sites use longer ones in practice.
+PatientID = Annotated[str | None, Query(min_length=1, max_length=256, description="PatientID; hashed on arrival.")]
+
+
+class BagRequest(BaseModel):
+    """Which bag to make of a kept series."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    encoder: str = Field(DEFAULT_ENCODER, pattern=ID_PATTERN)
+    windows: list[str | dict[str, Any]] | None = None
+    precision: str = Field(STANDARD, max_length=32)
+    stack: int | None = None
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses={200: {"model": UploadAnswer}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+                    }
+                },
+                **{
+                    kind: {"schema": {"type": "string", "format": "binary"}}
+                    for kind in ("application/zip", "application/x-tar", "application/gzip", "application/dicom")
+                },
+            },
+        }
+    },
+)
+async def upload_series(
+    context: Ctx,
+    request: Request,
+    response: Response,
+    encoder: Annotated[str, Query(pattern=ID_PATTERN)] = DEFAULT_ENCODER,
+    priority: Priority = Priority.INTERACTIVE,
+    embed: bool = True,
+    retain: bool = False,
+    stack: int | Literal["all"] | None = None,
+    patient: PatientID = None,
+    study_uid: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+    wait: Wait = 0.0,
+    assume_rescale: str | None = None,
+    force: str | None = None,
+) -> UploadAnswer:
+    """Takes CT series in: answers what was accepted and, file by file, what was not and why; embedding goes on in jobs.
+
+    202 while jobs are at work, 200 when all are final, 422 where nothing was usable.
+    """
+    wanted = IntakeRequest(
+        card=await anyio.to_thread.run_sync(context.registry.get, encoder),
+        priority=priority,
+        embed=embed,
+        retain=retain,
+        stack=stack,
+        patient=patient,
+        study_uid=study_uid,
+        options=ImportOptions.parse(assume_rescale, force),
+    )
+    intake = await _staged(context, request, wanted)
+    if not intake.taken:
+        raise NothingUsable(
+            f"none of the {len(intake.rejected)} files can be used; `rejected` says why, file by file",
+            rejected=[rejected(item).model_dump() for item in intake.rejected],
+        )
+    job_ids = [item.submitted.job_id for item in intake.taken]
+    jobs = {job.job_id: job for job in await wait_until_final(context, request, job_ids, wait)}
+    if all(job.state.final for job in jobs.values()):
+        response.status_code = 200
+    return UploadAnswer(
+        series=[uploaded(item, jobs.get(item.submitted.job_id)) for item in intake.taken],
+        rejected=[rejected(item) for item in intake.rejected],
+    )
+
+
+@router.get("")
+def list_series(
+    context: Ctx,
+    study_uid: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+    patient: PatientID = None,
+    body_part: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: str | None = None,
+) -> SeriesPage:
+    """Lists series, the newest first. `patient` is a PatientID, or a pseudonym as series show it."""
+    page = context.catalogue.series.list(
+        context.project,
+        study_uid=study_uid,
+        patient=None if patient is None else _pseudonym(context, patient),
+        body_part=body_part,
+        limit=limit,
+        cursor=cursor,
+    )
+    found = [(item, context.catalogue.series.revision(context.project, item.series_uid)) for item in page.items]
+    # A series deleted since the page was read has no revision any more.
+    items = [series_view(item, revision) for item, revision in found if revision is not None]
+    return SeriesPage(items=items, next_cursor=page.next_cursor)
+
+
+@router.get("/{series_uid}")
+def get_series(context: Ctx, series_uid: Identifier) -> SeriesDetail:
+    """Shows a series with its current revision, and all others."""
+    found = context.catalogue.series.get(context.project, series_uid)
+    revisions = context.catalogue.series.revisions(context.project, series_uid)
+    if found is None or not revisions:
+        raise UnknownSeries(f"There is no series {series_uid[:64]}: upload it first.")
+    return series_detail(found, revisions)
+
+
+@router.delete("/{series_uid}", status_code=204)
+def delete_series(context: Ctx, series_uid: Identifier) -> Response:
+    """Removes a series with its bags, predictions and pixels, and cancels its jobs; heads that learnt from it stay, marked."""
+    remove_files(context, context.catalogue.deletions.delete_series(context.project, series_uid))
+    return Response(status_code=204)
+
+
+@router.post("/{series_uid}/bags", status_code=202, responses={200: {"model": BagAsked}})
+def make_bag(
+    context: Ctx,
+    series_uid: Identifier,
+    response: Response,
+    wanted: Annotated[BagRequest, Body(default_factory=BagRequest)],
+) -> BagAsked:
+    """Makes another bag of a series whose pixels are kept; 200 where it exists already."""
+    card = context.registry.get(wanted.encoder)
+    recipe = recipe_of(card, windows=wanted.windows, precision=wanted.precision)
+    submitted = context.catalogue.submissions.submit_kept(
+        context.project, series_uid, recipe=recipe, level=BagLevel(card.level.value), dim=card.dim, stack=wanted.stack
+    )
+    if submitted.created:
+        dispatch(context, JobKind.EMBED, submitted.job_id, Priority.INTERACTIVE)
+    if submitted.state.final:
+        response.status_code = 200
+    return BagAsked(
+        series_uid=submitted.series_uid,
+        stack=submitted.stack,
+        revision=submitted.revision,
+        n_slices=submitted.n_slices,
+        job_id=submitted.job_id,
+        bag_id=submitted.bag_id or "",
+        state=submitted.state.value,
+    )
+
+
+async def _staged(context: Context, request: Request, wanted: IntakeRequest) -> Intake:
+    """Receives an upload into staging and takes it in; whatever happens, staging then holds what jobs need and nothing else."""
+    settings = context.settings
+    upload = await anyio.to_thread.run_sync(context.staging.new)
+    try:
+        received = await receive(
+            request.stream(),
+            upload.folder,
+            content_type=request.headers.get("content-type", ""),
+            content_encoding=request.headers.get("content-encoding", ""),
+            content_digest=request.headers.get("content-digest", ""),
+            max_bytes=settings.max_upload_bytes,
+            max_files=settings.max_upload_files,
+        )
+        log.info(
+            "upload_received",
+            upload_id=upload.upload_id,
+            bytes=received.size_bytes,
+            sha256=received.sha256,
+            bodies=len(received.files),
+        )
+        return await anyio.to_thread.run_sync(
+            take_in, context, upload, received, wanted, limiter=context.intake_limiter
+        )
+    finally:
+        # A client that goes away cancels this task, and its files must go all the same.
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(remove_uploads, context, [upload.upload_id])
+
+
+def _pseudonym(context: Context, patient: str) -> str:
+    return patient if _PSEUDONYM.fullmatch(patient) else context.keys.patient(context.project, patient)

@@ -1,0 +1,1 @@
+"""`slicebank serve`: broker, API and workers as children of one supervisor."""

@@ -1,0 +1,64 @@
+"""What the API process can be told, from the environment (prefix `SLICEBANK_`)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from slicebank_store.settings import StoreSettings
+
+MEBIBYTE = 1024 * 1024
+GIBIBYTE = 1024 * MEBIBYTE
+
+
+class ServiceSettings(StoreSettings):
+    """Settings of one API process. Each limit says beside it why it is what it is."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; the default is this machine alone.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    api_key: SecretStr | None = Field(None, description="The key every request carries as `Authorization: Bearer KEY`.")
+    project: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="Project the key opens.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+
+    max_upload_bytes: int = Field(
+        8 * GIBIBYTE,
+        ge=1,
+        description="Bytes of one upload as sent; a 2,000-slice thin CT uncompressed is 1 GiB, a study a few of them.",
+    )
+    max_upload_files: int = Field(
+        50_000,
+        ge=1,
+        description="Files of one upload, archive members included; the largest studies hold some 10,000 slices.",
+    )
+    max_inflated_bytes: int = Field(
+        32 * GIBIBYTE,
+        ge=1,
+        description="Bytes of one upload after unpacking; CT shrinks by 2 to 4 in archives, a bomb by 1,000.",
+    )
+    max_json_bytes: int = Field(
+        32 * MEBIBYTE,
+        ge=1,
+        description="Bytes of any other body; labels of 100,000 studies with 20 columns stay below it.",
+    )
+    max_label_rows: int = Field(
+        200_000, ge=1, description="Rows of one labels table; more than any one centre's CT archive of a year."
+    )
+    intake_threads: int = Field(
+        4, ge=1, description="Uploads whose headers are read side by side; more would only wait for the same disk."
+    )
+    max_wait_seconds: float = Field(
+        120.0, gt=0, description="Longest wait one request may ask for; proxies cut silent requests after minutes."
+    )
+    prediction_wait_seconds: float = Field(
+        20.0,
+        gt=0,
+        description="How long a prediction from a stored bag is waited for before the answer is its job; it takes milliseconds.",
+    )
+    poll_seconds: float = Field(
+        2.0, gt=0, description="How often a waiting request looks for itself, in case a notification was lost."
+    )
+    staging_sweep_seconds: float = Field(3600.0, gt=0, description="How often leftovers of uploads are looked for.")
+    staging_orphan_seconds: float = Field(
+        3600.0, gt=0, description="An upload that no job names and that stood still for so long has lost its request."
+    )
