@@ -1,0 +1,1 @@
+"""Slice encoders, one file an architecture."""

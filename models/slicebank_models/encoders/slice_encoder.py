@@ -1,0 +1,66 @@
+"""What every slice encoder is: rows in, one pooled and normed vector a row out."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from slicebank_models.cards import InputKind
+
+TRAINING_COUNTER = "num_batches_tracked"  # BatchNorm's count of steps: in checkpoints, without meaning at inference
+
+
+class SliceEncoder(nn.Module):
+    """Frozen encoder of single rows. Subclasses set `trunk`, whose tensor names are those of checkpoints.
+
+    Attributes:
+        input_kind: What the rows hold.
+        autocast: Whether bfloat16 autocast may be used; False where counting or sums need float32.
+        dim: Length of a feature row.
+        input_size: Side of the square input, pixels.
+    """
+
+    input_kind: ClassVar[InputKind]
+    autocast: ClassVar[bool] = True
+
+    trunk: nn.Module
+
+    def __init__(self, *, dim: int, input_size: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.input_size = input_size
+
+    def weights(self) -> dict[str, Tensor]:
+        """Returns the tensors that decide the features, by their names in checkpoints; shared, not copied."""
+        return {name: tensor for name, tensor in self.trunk.state_dict().items() if TRAINING_COUNTER not in name}
+
+    def set_weights(self, tensors: Mapping[str, Tensor]) -> None:
+        """Copies `tensors`, which must be exactly those of `weights`, into place.
+
+        Raises:
+            KeyError: A tensor is missing or unknown.
+        """
+        own = self.weights()
+        if different := set(own) ^ set(tensors):
+            raise KeyError(f"These tensors are on one side only: {', '.join(sorted(different))}.")
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(tensors[name])
+
+
+class GreyToChannels(nn.Module):
+    """Grey levels to normalised channels: v / 255, three equal channels, minus mean, divided by std (float32)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Turns (B, S, S) uint8 into (B, C, S, S) float32, channels last in memory."""
+        grey = rows.to(torch.float32).unsqueeze(1) / 255.0
+        return ((grey - self.mean) / self.std).contiguous(memory_format=torch.channels_last)

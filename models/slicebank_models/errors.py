@@ -1,0 +1,224 @@
+"""What can go wrong with encoders and heads.
+
+ModelsError
+├── EncoderError
+│   ├── UnknownEncoder            unknown_encoder
+│   ├── UnknownArchitecture       unknown_architecture
+│   ├── BadCard                   bad_encoder_card
+│   ├── EncoderExists             encoder_exists
+│   ├── WeightsMissing            weights_missing
+│   ├── WeightsDigestMismatch     weights_digest_mismatch
+│   └── BadRows                   bad_rows
+├── CheckpointError
+│   ├── UnreadableCheckpoint      unreadable_checkpoint
+│   ├── UnsafeCheckpoint          unsafe_checkpoint
+│   └── CheckpointMismatch        checkpoint_mismatch
+├── HeadError
+│   ├── BadTask                   bad_task
+│   ├── UnknownTrainingKey        unknown_training_key
+│   ├── BadTrainingValue          bad_training_value
+│   ├── BadHeadFile               bad_head_file
+│   └── DimensionMismatch         dimension_mismatch
+└── TrainingError
+    ├── MalformedLabels           malformed_labels
+    ├── NoCases                   no_cases
+    ├── OneClassOnly              one_class_only
+    ├── ClassWithoutCases         class_without_cases
+    ├── TooFewPatients            too_few_patients
+    ├── TrainingDiverged          training_diverged
+    └── TrainingCancelled         training_cancelled
+"""
+
+from typing import ClassVar
+
+
+class ModelsError(Exception):
+    """Root of this package's errors.
+
+    Attributes:
+        code: Stable word for programs; the message is for people.
+    """
+
+    code: ClassVar[str] = "models_error"
+
+
+class EncoderError(ModelsError):
+    """Something about an encoder or its weights."""
+
+    code: ClassVar[str] = "encoder_error"
+
+
+class UnknownEncoder(EncoderError):
+    """No card has this id."""
+
+    code: ClassVar[str] = "unknown_encoder"
+
+
+class UnknownArchitecture(EncoderError):
+    """A card names an architecture that this version cannot build."""
+
+    code: ClassVar[str] = "unknown_architecture"
+
+
+class BadCard(EncoderError):
+    """A card's values contradict each other or are out of range."""
+
+    code: ClassVar[str] = "bad_encoder_card"
+
+
+class EncoderExists(EncoderError):
+    """An encoder of this id is registered already."""
+
+    code: ClassVar[str] = "encoder_exists"
+
+
+class WeightsMissing(EncoderError):
+    """The card's weights file is not there."""
+
+    code: ClassVar[str] = "weights_missing"
+
+
+class WeightsDigestMismatch(EncoderError):
+    """The weights are not the ones that the card names."""
+
+    code: ClassVar[str] = "weights_digest_mismatch"
+
+
+class BadRows(EncoderError):
+    """An array of rows has the wrong shape or type for the encoder."""
+
+    code: ClassVar[str] = "bad_rows"
+
+
+class CheckpointError(ModelsError):
+    """Something about a file of weights."""
+
+    code: ClassVar[str] = "checkpoint_error"
+
+
+class UnreadableCheckpoint(CheckpointError):
+    """The file is neither safetensors nor a torch file of tensors."""
+
+    code: ClassVar[str] = "unreadable_checkpoint"
+
+
+class UnsafeCheckpoint(CheckpointError):
+    """The file wants to run code while it loads."""
+
+    code: ClassVar[str] = "unsafe_checkpoint"
+
+
+class CheckpointMismatch(CheckpointError):
+    """The file's tensors are not those of the architecture.
+
+    Attributes:
+        missing: Names that the architecture needs and the file lacks.
+        left_over: Keys of the file that nothing accounts for.
+        wrong_shape: (name, shape expected, shape found).
+    """
+
+    code: ClassVar[str] = "checkpoint_mismatch"
+
+    def __init__(
+        self,
+        missing: tuple[str, ...],
+        left_over: tuple[str, ...],
+        wrong_shape: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...],
+    ) -> None:
+        self.missing = missing
+        self.left_over = left_over
+        self.wrong_shape = wrong_shape
+        shapes = tuple(f"{name} (expected {expected}, found {found})" for name, expected, found in wrong_shape)
+        parts = [
+            f"{title} {len(names)}: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+            for title, names in (("missing", missing), ("left over", left_over), ("wrong shape", shapes))
+            if names
+        ]
+        super().__init__(
+            f"The checkpoint does not fit the architecture. {'; '.join(parts)}. "
+            "Name the architecture that the checkpoint was trained with."
+        )
+
+
+class HeadError(ModelsError):
+    """Something about a head or its specification."""
+
+    code: ClassVar[str] = "head_error"
+
+
+class BadTask(HeadError):
+    """The task's kind or labels are not usable."""
+
+    code: ClassVar[str] = "bad_task"
+
+
+class UnknownTrainingKey(HeadError):
+    """A training setting that does not exist."""
+
+    code: ClassVar[str] = "unknown_training_key"
+
+
+class BadTrainingValue(HeadError):
+    """A training setting with the wrong type or out of range."""
+
+    code: ClassVar[str] = "bad_training_value"
+
+
+class BadHeadFile(HeadError):
+    """The bytes are not a head of this version."""
+
+    code: ClassVar[str] = "bad_head_file"
+
+
+class DimensionMismatch(HeadError):
+    """Rows of another length than the head was trained on."""
+
+    code: ClassVar[str] = "dimension_mismatch"
+
+
+class TrainingError(ModelsError):
+    """A head cannot be trained as asked."""
+
+    code: ClassVar[str] = "training_error"
+
+
+class MalformedLabels(TrainingError):
+    """The labels table cannot be read."""
+
+    code: ClassVar[str] = "malformed_labels"
+
+
+class NoCases(TrainingError):
+    """Nothing to train on."""
+
+    code: ClassVar[str] = "no_cases"
+
+
+class OneClassOnly(TrainingError):
+    """A label that is the same in every case."""
+
+    code: ClassVar[str] = "one_class_only"
+
+
+class ClassWithoutCases(TrainingError):
+    """A class of the task that no case has."""
+
+    code: ClassVar[str] = "class_without_cases"
+
+
+class TooFewPatients(TrainingError):
+    """Fewer patients than the splits need."""
+
+    code: ClassVar[str] = "too_few_patients"
+
+
+class TrainingDiverged(TrainingError):
+    """The loss stopped being a number."""
+
+    code: ClassVar[str] = "training_diverged"
+
+
+class TrainingCancelled(TrainingError):
+    """The caller asked to stop."""
+
+    code: ClassVar[str] = "training_cancelled"

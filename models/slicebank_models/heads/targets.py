@@ -1,0 +1,252 @@
+"""From a table of labels to checked targets. No torch here: a service refuses bad tables before any training starts."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from slicebank_models.errors import (
+    BadTask,
+    ClassWithoutCases,
+    MalformedLabels,
+    NoCases,
+    OneClassOnly,
+    TooFewPatients,
+)
+from slicebank_models.heads.spec import TaskKind, TaskSpec, TrainingSpec
+
+# One answer a label: 0, 1 or None (not known); for multiclass one entry, the class index or None.
+Target = tuple[int | None, ...]
+
+_POSITIVE = frozenset({"1", "1.0", "true", "yes", "positive"})
+_NEGATIVE = frozenset({"0", "0.0", "false", "no", "negative"})
+_MISSING = frozenset({"", "na", "nan", "none", "null"})
+MAX_CELL = 256  # characters
+
+
+class LabelKey(StrEnum):
+    """What the first column of a labels table names."""
+
+    SERIES_UID = "series_uid"
+    STUDY_UID = "study_uid"
+    PATIENT = "patient"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """A labels table as text.
+
+    Attributes:
+        key: What `rows` are keyed by.
+        columns: Names of the value columns.
+        rows: Key -> one text a column.
+    """
+
+    key: LabelKey
+    columns: tuple[str, ...]
+    rows: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """A table resolved against a task: the task with its outputs' final names, and a target per key."""
+
+    task: TaskSpec
+    by_key: dict[str, Target]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One bag to learn from.
+
+    Attributes:
+        index: What the bag source knows the bag by.
+        patient: Cases of one patient never fall on both sides of a split.
+    """
+
+    index: int
+    patient: str
+    target: Target
+
+
+def read_label_table(labels: str | Sequence[Mapping[str, Any]]) -> LabelTable:
+    """Reads CSV text with a header line, or rows as dictionaries; the first column is the key.
+
+    Raises:
+        MalformedLabels: No header, another first column, uneven or repeated rows; the message names the line.
+    """
+    if isinstance(labels, str):
+        try:
+            lines = [line for line in csv.reader(io.StringIO(labels.removeprefix("\ufeff")), strict=True) if any(line)]
+        except csv.Error as error:
+            raise MalformedLabels(f"The labels are not CSV: {error}.") from error
+    else:
+        lines = _lines_of_rows(labels)
+    if not lines:
+        raise MalformedLabels("The labels are empty; send a header line and one line a case.")
+    header = [name.strip() for name in lines[0]]
+    try:
+        key = LabelKey(header[0])
+    except ValueError as error:
+        raise MalformedLabels(
+            f"The first column must be one of {', '.join(LabelKey)}, not {header[0][:64]!r}."
+        ) from error
+    columns = tuple(header[1:])
+    if not columns or not all(columns) or len(set(columns)) != len(columns):
+        raise MalformedLabels("After the key column, every column needs a name of its own, and there must be one.")
+    rows: dict[str, tuple[str, ...]] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(header):
+            raise MalformedLabels(f"Row {number} has {len(line)} values; the header has {len(header)}.")
+        name, *values = (value.strip() for value in line)
+        if not name or name in rows:
+            raise MalformedLabels(f"Row {number} has {'a repeated' if name else 'no'} {key.value}.")
+        if any(len(value) > MAX_CELL for value in (name, *values)):
+            raise MalformedLabels(f"Row {number} has a value of more than {MAX_CELL} characters.")
+        rows[name] = tuple(values)
+    if not rows:
+        raise MalformedLabels("The labels have a header and no rows.")
+    return LabelTable(key, columns, rows)
+
+
+def _lines_of_rows(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    if not rows:
+        return []
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise MalformedLabels("Label rows must be objects, one a case.")
+    header = list(rows[0])
+    for number, row in enumerate(rows, start=2):
+        if set(row) - set(header):
+            raise MalformedLabels(f"Row {number} has other keys than the first row.")
+    return [header, *([_text(row.get(name)) for name in header] for row in rows)]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return "" if value is None else str(value)
+
+
+def resolve_targets(table: LabelTable, task: TaskSpec) -> Targets:
+    """Turns texts into targets.
+
+    Binary and multilabel: `task.labels` name columns (all columns when empty); values are 0 or 1, or empty where not
+    known. Multiclass: one column of class names; `task.labels` lists the classes, or names the column, or is empty;
+    in the last two cases the classes are the sorted names that occur.
+
+    Raises:
+        BadTask: The task's labels are not in the table.
+        MalformedLabels: A value that is no label; the message names the key and column.
+    """
+    if task.kind is TaskKind.MULTICLASS:
+        return _resolve_classes(table, task)
+    labels = task.labels or table.columns
+    if task.kind is TaskKind.BINARY and len(labels) != 1:
+        raise BadTask(f"A binary task has one label; choose one of {', '.join(labels[:20])}, or use multilabel.")
+    if absent := [label for label in labels if label not in table.columns]:
+        raise BadTask(
+            f"The labels table has no column {', '.join(absent[:20])}; it has {', '.join(table.columns[:20])}."
+        )
+    places = [table.columns.index(label) for label in labels]
+    by_key = {
+        key: tuple(_answer(values[place], key, table.columns[place]) for place in places)
+        for key, values in table.rows.items()
+    }
+    return Targets(TaskSpec(task.kind, tuple(labels)), by_key)
+
+
+def _answer(text: str, key: str, column: str) -> int | None:
+    word = text.lower()
+    if word in _MISSING:
+        return None
+    if word in _POSITIVE or word in _NEGATIVE:
+        return int(word in _POSITIVE)
+    raise MalformedLabels(f"{column!r} of {key} is {text[:64]!r}; use 1, 0, or nothing where it is not known.")
+
+
+def _resolve_classes(table: LabelTable, task: TaskSpec) -> Targets:
+    named_column = len(task.labels) == 1 and task.labels[0] in table.columns
+    if not named_column and len(table.columns) != 1:
+        raise BadTask(
+            "For a multiclass task send one column of class names, or name the column as the task's only label."
+        )
+    place = table.columns.index(task.labels[0]) if named_column else 0
+    texts = {key: values[place] for key, values in table.rows.items()}
+    known = {text for text in texts.values() if text.lower() not in _MISSING}
+    classes = tuple(sorted(known)) if named_column or not task.labels else task.labels
+    if strange := sorted(known - set(classes)):
+        raise MalformedLabels(
+            f"{strange[0][:64]!r} is no class of the task; its classes are {', '.join(classes[:20])}."
+        )
+    index = {name: number for number, name in enumerate(classes)}
+    return Targets(TaskSpec(task.kind, classes), {key: (index.get(text),) for key, text in texts.items()})
+
+
+def check_cases(cases: Sequence[Case], task: TaskSpec, training: TrainingSpec) -> tuple[str, ...]:
+    """Refuses cases that cannot be trained and validated on, before any time is spent.
+
+    Returns:
+        Warnings about what will be weak.
+
+    Raises:
+        BadTask: The task's labels are not resolved.
+        NoCases: No case has a known label.
+        OneClassOnly: A label with one answer in all cases.
+        ClassWithoutCases: A class that no case has.
+        TooFewPatients: Fewer patients than folds, or an answer that one patient alone has.
+    """
+    known = [case for case in cases if any(value is not None for value in case.target)]
+    if not known:
+        raise NoCases("No case has a known label.")
+    if task.n_outputs < (2 if task.kind is TaskKind.MULTICLASS else 1):
+        if task.kind is TaskKind.MULTICLASS:
+            raise OneClassOnly("All cases are of one class; a multiclass task needs at least two.")
+        raise BadTask("The task has no labels.")
+    patients = {case.patient for case in known}
+    held_out = n_test_patients(len(patients), training.test_fraction)
+    if len(patients) - held_out < training.folds:
+        raise TooFewPatients(
+            f"{len(patients)} patients, {held_out} of them held out for testing, do not fill {training.folds} folds. "
+            "Label more patients, or lower folds or test_fraction."
+        )
+    warnings = []
+    for name, answers in _patients_by_answer(known, task).items():
+        _check_answers(name, answers, task)
+        rarest = min(len(patients_with) for patients_with in answers.values())
+        if rarest < training.folds:
+            warnings.append(f"{name}: only {rarest} patients have its rarer answer; some folds cannot be measured.")
+    if dropped := len(cases) - len(known):
+        warnings.append(f"{dropped} cases without a known label are left out.")
+    return tuple(warnings)
+
+
+def n_test_patients(n_patients: int, test_fraction: float) -> int:
+    """Returns how many patients are held out: the rounded share, at least one where a share is asked for."""
+    return max(1, round(n_patients * test_fraction)) if test_fraction > 0 else 0
+
+
+def _patients_by_answer(cases: Sequence[Case], task: TaskSpec) -> dict[str, dict[int, set[str]]]:
+    """Returns label -> answer -> patients that have it; a multiclass task counts as one label."""
+    names = ("class",) if task.kind is TaskKind.MULTICLASS else task.labels
+    found: dict[str, dict[int, set[str]]] = {name: {} for name in names}
+    for case in cases:
+        for name, value in zip(names, case.target, strict=True):
+            if value is not None:
+                found[name].setdefault(value, set()).add(case.patient)
+    return found
+
+
+def _check_answers(name: str, answers: Mapping[int, set[str]], task: TaskSpec) -> None:
+    multiclass = task.kind is TaskKind.MULTICLASS
+    if len(answers) < 2:
+        seen = "nothing" if not answers else str(next(iter(answers)))
+        which = "All cases are of one class" if multiclass else f"Label {name!r} is {seen} in every case"
+        raise OneClassOnly(f"{which}; a head needs cases of both kinds. Add cases, or leave the label out.")
+    if multiclass and (absent := [task.labels[i] for i in range(task.n_outputs) if i not in answers]):
+        raise ClassWithoutCases(f"No case is of class {', '.join(absent[:20])}; leave it out of the task's labels.")
+    for answer, patients in answers.items():
+        if len(patients) < 2:
+            what = f"of class {task.labels[answer]!r}" if multiclass else f"with {name!r} = {answer}"
+            raise TooFewPatients(f"Only one patient has cases {what}; training and validation each need one.")

@@ -1,0 +1,123 @@
+"""A frozen encoder on a device: numpy rows in, numpy features out."""
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.backends import cudnn
+
+from slicebank_models.cards import EncoderCard, InputKind
+from slicebank_models.encoders.slice_encoder import SliceEncoder
+from slicebank_models.errors import BadRows
+
+JSON = dict[str, Any]
+Precision = Literal["standard", "fp32"]
+
+CPU_INFO = Path("/proc/cpuinfo")
+# Instruction sets that multiply bfloat16 themselves: x86's two and Arm's. Elsewhere torch converts to float32 and back,
+# which is slower than float32.
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def has_native_bfloat16(device: torch.device, cpu_info: Path = CPU_INFO) -> bool:
+    """Says whether `device` multiplies bfloat16 in hardware.
+
+    Args:
+        device: CPU or CUDA; any other kind answers no.
+        cpu_info: Linux's list of processor flags; where it is absent the CPU is taken to have no bfloat16.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu" or not cpu_info.is_file():
+        return False
+    lines = cpu_info.read_text(encoding="ascii", errors="replace").splitlines()
+    flags = next((line.split(":", 1)[1] for line in lines if line.startswith(("flags", "Features"))), "")
+    return bool(BFLOAT16_FLAGS & set(flags.split()))
+
+
+class FrozenEncoder:
+    """Runs one encoder without gradients, channels last, in the precision that was asked for.
+
+    `standard` means bfloat16 autocast where the device has bfloat16 in hardware, else float32; `fp32` means float32
+    throughout (TF32 off). Encoders of HU rows and those that only count always run in float32.
+
+    Args:
+        card: The encoder's card.
+        module: What `load_encoder` returned for it.
+        device: Where to run; the module is moved there.
+        precision: Requested precision class.
+    """
+
+    def __init__(
+        self,
+        card: EncoderCard,
+        module: SliceEncoder,
+        *,
+        device: torch.device | str = "cpu",
+        precision: Precision = "standard",
+    ) -> None:
+        self.card = card
+        self.device = torch.device(device)
+        self.dtype = torch.float32
+        low = precision == "standard" and module.autocast and card.input_kind is InputKind.GRAY8
+        if low and has_native_bfloat16(self.device):
+            self.dtype = torch.bfloat16
+        self._module = module.eval().to(self.device).to(memory_format=torch.channels_last)
+
+    @property
+    def dim(self) -> int:
+        """Length of one feature row."""
+        return self._module.dim
+
+    @property
+    def numerics(self) -> JSON:
+        """What really runs: device, dtype of the matrix products, memory layout and torch's version."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+        return {
+            "device": name,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "channels_last": True,
+            "torch": torch.__version__,
+        }
+
+    def _exact_convolutions(self) -> AbstractContextManager[None]:
+        """On CUDA: no TF32 and no choice of algorithm by timing, so that the same rows give the same bits."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        flags: AbstractContextManager[None] = cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        return flags
+
+    def encode(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Encodes rows of one batch.
+
+        Args:
+            rows: (B, S, S); uint8 grey levels, or float32 HU scaled to 0..1 over the row's window. B may be 0.
+
+        Returns:
+            (B, dim) features, row by row.
+
+        Raises:
+            BadRows: Another shape or dtype.
+        """
+        size = self._module.input_size
+        dtype = np.dtype(np.uint8 if self.card.input_kind is InputKind.GRAY8 else np.float32)
+        if rows.ndim != 3 or rows.shape[1:] != (size, size) or rows.dtype != dtype:
+            raise BadRows(
+                f"Encoder {self.card.id} takes ({dtype}, (B, {size}, {size})) rows, not ({rows.dtype}, {rows.shape})."
+            )
+        if len(rows) == 0:
+            return np.empty((0, self.dim), dtype=np.float32)
+        batch = torch.from_numpy(np.require(rows, requirements=["C", "W"])).to(self.device, non_blocking=True)
+        low = self.dtype is not torch.float32
+        with (
+            torch.inference_mode(),
+            self._exact_convolutions(),
+            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=low),
+        ):
+            features: torch.Tensor = self._module(batch)
+        return features.to("cpu", torch.float32).numpy()

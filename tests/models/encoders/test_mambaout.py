@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import Tensor
+
+from slicebank_models.encoders.mambaout import LAYOUTS, MambaOutEncoder
+from slicebank_models.loading import load_encoder
+from slicebank_models.registry import EncoderRegistry
+
+GREY = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+def rows(count: int, size: int, seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, size, size), dtype=np.uint8))
+
+
+def in_words(encoder: MambaOutEncoder, grey: Tensor) -> Tensor:
+    """Scale, replicate, normalise, timm's own features, pool, norm: one image at a time."""
+    found = []
+    for image in grey:
+        channels = [(image.float() / 255 - m) / s for m, s in zip(GREY["mean"], GREY["std"], strict=True)]
+        tokens = encoder.trunk.forward_features(torch.stack(channels)[None])
+        pooled = tokens.flatten(1, 2).mean(dim=1)
+        centred = pooled - pooled.mean(dim=1, keepdim=True)
+        deviation = (centred.square().mean(dim=1, keepdim=True) + 1e-6).sqrt()
+        norm = encoder.trunk.head.norm
+        found.append(centred / deviation * norm.weight + norm.bias)
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize(("name", "dim"), [("mambaout_femto", 288), ("mambaout_tiny", 576)])
+def test_the_feature_is_the_pooled_and_normed_vector(name: str, dim: int) -> None:
+    encoder = load_encoder(EncoderRegistry().get(f"{name}.untrained"))
+    assert isinstance(encoder, MambaOutEncoder)
+    grey = rows(2, 224)
+    with torch.inference_mode():
+        features = encoder(grey)
+        expected = in_words(encoder, grey)
+    assert features.shape == (2, dim)
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(LAYOUTS))
+def test_layouts_are_timms(name: str) -> None:
+    with torch.device("meta"):
+        ours = MambaOutEncoder(name, input_size=224, **GREY)
+        theirs = timm.create_model(name, pretrained=False)
+    shapes = {key: tuple(tensor.shape) for key, tensor in theirs.state_dict().items()}
+    kept = {key: shape for key, shape in shapes.items() if not key.startswith(("head.pre_logits", "head.fc"))}
+    assert {key: tuple(tensor.shape) for key, tensor in ours.weights().items()} == kept
+    assert ours.dim == theirs.num_features
+
+
+def test_every_timm_layout_is_there() -> None:
+    assert set(LAYOUTS) == set(timm.list_models("mambaout*"))
+
+
+def test_norm_first_layouts_run() -> None:
+    torch.manual_seed(0)
+    encoder = MambaOutEncoder("mambaout_small_rw", input_size=32, **GREY).eval()
+    with torch.inference_mode():
+        assert encoder(rows(2, 32)).shape == (2, 576)
