@@ -1,0 +1,118 @@
+"""`slicebank jobs`: list, show, wait, cancel, retry."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from slicebank.cli.command import command
+from slicebank.cli.commands.series import Limit
+from slicebank.cli.progress import JobsBar, job_phrase
+from slicebank.cli.session import Session
+from slicebank.records import Job, JobState
+
+JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="Job.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "list")(list_jobs)
+    command(app, "show")(show)
+    command(app, "wait")(wait)
+    command(app, "cancel")(cancel)
+    command(app, "retry")(retry)
+
+
+def list_jobs(
+    session: Session,
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only embed, train, predict or import.")] = None,
+    limit: Limit = 50,
+) -> None:
+    """List the jobs, newest first."""
+    with session.client() as client:
+        found = list(client.jobs.list(state=state, kind=kind, limit=limit))
+    if session.output.as_json:
+        session.output.json({"items": found})
+        return
+    session.output.table(
+        ("job", "kind", "state", "progress", "created", "error"),
+        [
+            (
+                job.job_id,
+                job.kind,
+                str(job.state),
+                f"{job.progress.done}/{job.progress.total} {job.progress.unit}" if job.progress.total else "",
+                job.created_at,
+                job.error.code if job.error is not None else "",
+            )
+            for job in found
+        ],
+        empty="There are no such jobs.",
+    )
+
+
+def show(session: Session, job_id: JobId) -> None:
+    """Show one job: state, progress, stages, result or error."""
+    with session.client() as client:
+        _print_job(session, client.jobs.get(job_id))
+
+
+def wait(
+    session: Session,
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB_ID...", help="Jobs to wait for.")],
+    limit: Annotated[float | None, typer.Option(min=0, help="Seconds to wait at most.")] = None,
+) -> None:
+    """Wait until jobs are final; exit status 1 when one of them failed or was cancelled."""
+    bar = JobsBar(session.output, len(job_ids))
+    with session.client() as client, bar:
+        jobs = client.jobs.wait_all(job_ids, timeout=limit, on_progress=bar)
+    if session.output.as_json:
+        session.output.json({"items": jobs})
+    else:
+        for job in jobs:
+            _print_job(session, job)
+    if any(job.state is not JobState.SUCCEEDED for job in jobs):
+        raise typer.Exit(1)
+
+
+def cancel(session: Session, job_id: JobId) -> None:
+    """Ask for a job to stop; a running one stops between batches."""
+    with session.client() as client:
+        job = client.jobs.cancel(job_id)
+    if session.output.as_json:
+        session.output.json(job)
+    session.output.say(
+        f"Job {job_id} is cancelled." if job.state is JobState.CANCELLED else f"Job {job_id} will stop in a moment."
+    )
+
+
+def retry(session: Session, job_id: JobId) -> None:
+    """Queue a failed or cancelled job again."""
+    with session.client() as client:
+        job = client.jobs.retry(job_id)
+    if session.output.as_json:
+        session.output.json(job)
+    session.output.say(f"Job {job_id} is {job.state} again; `slicebank jobs wait {job_id}` waits for it.")
+
+
+def _print_job(session: Session, job: Job) -> None:
+    if session.output.as_json:
+        session.output.json(job)
+        return
+    session.output.fields(
+        {
+            "job": job.job_id,
+            "kind": job.kind,
+            "state": job_phrase(job),
+            "series": job.series_uid,
+            "attempts": job.attempts or None,
+            "created": job.created_at,
+            "started": job.started_at,
+            "finished": job.finished_at,
+            "stages": {name.removesuffix("_s"): f"{value:.2f} s" for name, value in job.stages.items()},
+            "result": job.result,
+            "error": f"{job.error.detail} ({job.error.code})" if job.error is not None else None,
+        }
+    )

@@ -1,0 +1,60 @@
+"""`slicebank predict`: ask a head about a series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slicebank.cli.command import command
+from slicebank.cli.progress import JobsBar
+from slicebank.cli.session import Session
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "predict")(predict)
+
+
+def predict(
+    session: Session,
+    head: Annotated[str, typer.Argument(metavar="HEAD", help="Name of a head, or id of one version.")],
+    series_uid: Annotated[
+        str | None, typer.Argument(metavar="[SERIES_UID]", help="Series; or give --bag or --study.")
+    ] = None,
+    bag_id: Annotated[str | None, typer.Option("--bag", help="A bag instead of a series.")] = None,
+    study_uid: Annotated[str | None, typer.Option("--study", help="A study instead of a series.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Save the attention over the slices as a PNG.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="Slices with the most attention to print.")] = 5,
+) -> None:
+    """Ask a head about a series: probabilities, and the slices that drove them."""
+    output = session.output
+    bar = JobsBar(output, 1)
+    with session.client() as client:
+        with bar:
+            answer = client.heads.predict(head, series_uid, bag_id=bag_id, study_uid=study_uid, on_progress=bar)
+        if picture is not None:
+            client.predictions.attention_png(answer.prediction_id, picture)
+    if output.as_json:
+        output.json({**answer.raw, **({"picture": str(picture)} if picture is not None else {})})
+        return
+    output.table(
+        ("label", "probability", "sd over folds"),
+        [(item.label, item.probability, item.fold_std) for item in answer.outputs],
+        empty="The head gave no output.",
+    )
+    positions = {row.slice_index: row.z_mm for row in answer.attention}
+    if top and answer.attention.slices:
+        output.table(
+            ("rank", "slice", "z mm", "attention", "SOP instance"),
+            [
+                (item.rank, item.slice_index, positions.get(item.slice_index), item.weight, item.sop_instance_uid)
+                for item in answer.attention.top(top)
+            ],
+            empty="",
+        )
+    if picture is not None:
+        output.say(f"Attention over the slices: {picture}")

@@ -1,0 +1,137 @@
+"""`slicebank upload`: from paths to bags."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from slicebank.cli.command import command
+from slicebank.cli.output import Output
+from slicebank.cli.progress import JobsBar, UploadBar
+from slicebank.cli.session import Session
+from slicebank.client import Client
+from slicebank.errors import InputError
+from slicebank.records import Job, JobState, Upload
+
+# Reasons are shown by kind, each with this many names; --json has all of them.
+NAMES_SHOWN = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "upload")(upload)
+
+
+def upload(
+    session: Session,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="DICOM files, folders of them, zip or tar.", exists=True)
+    ],
+    encoder: Annotated[str | None, typer.Option(help="Encoder id; the server's default otherwise.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the bags are made.")] = True,
+    embed: Annotated[bool, typer.Option("--embed/--no-embed", help="Embed now, or only keep the pixels.")] = True,
+    retain: Annotated[
+        bool, typer.Option("--retain", help="Keep the pixels, for other encoders later.", show_default=False)
+    ] = False,
+    patient: Annotated[str | None, typer.Option(help="PatientID for every file; hashed on arrival.")] = None,
+    study_uid: Annotated[str | None, typer.Option(help="StudyInstanceUID for every file.")] = None,
+    stack: Annotated[str | None, typer.Option(help="Stack to embed where a series has several: number or all.")] = None,
+    priority: Annotated[str | None, typer.Option(help="interactive or bulk.")] = None,
+    assume_rescale: Annotated[
+        str | None, typer.Option(metavar="SLOPE,INTERCEPT", help="For files without rescale, such as 1,-1024.")
+    ] = None,
+    force: Annotated[str | None, typer.Option(help="not_hu takes volumes that are not in HU.")] = None,
+) -> None:
+    """Upload CT and make bags of embeddings; uploading the same again computes nothing."""
+    output = session.output
+    if priority not in (None, "interactive", "bulk"):
+        raise typer.BadParameter("priority is interactive or bulk", param_hint="--priority")
+    bar = UploadBar(output)
+    with session.client() as client:
+        with bar:
+            sent = client.series.upload(
+                paths,
+                encoder=encoder,
+                embed=embed,
+                retain=retain,
+                stack=_stack(stack),
+                priority="bulk" if priority == "bulk" else "interactive" if priority else None,
+                patient=patient,
+                study_uid=study_uid,
+                assume_rescale=_rescale(assume_rescale),
+                force=force,
+                on_progress=bar,
+            )
+        jobs = _wait(output, client, sent) if wait and sent.job_ids else ()
+    if output.as_json:
+        output.json(
+            {"series": sent.series, "rejected": sent.rejected, "skipped": sent.skipped, "jobs": jobs if wait else None}
+        )
+    else:
+        _print(output, sent, jobs)
+    if any(job.state is not JobState.SUCCEEDED for job in jobs):
+        raise typer.Exit(1)
+
+
+def _wait(output: Output, client: Client, sent: Upload) -> tuple[Job, ...]:
+    bar = JobsBar(output, len(sent.job_ids))
+    try:
+        with bar:
+            return client.jobs.wait_all(sent.job_ids, on_progress=bar)
+    except KeyboardInterrupt:
+        output.note("The upload is complete and its jobs go on; `slicebank jobs list` shows them.")
+        raise
+
+
+def _print(output: Output, sent: Upload, jobs: tuple[Job, ...]) -> None:
+    states = {job.job_id: job for job in jobs}
+    rows = []
+    for item in sent.series:
+        job = states.get(item.job_id or "")
+        rows.append(
+            (
+                item.series_uid,
+                item.n_slices,
+                item.bag_id,
+                str(job.state if job is not None else item.state),
+                job.error.detail if job is not None and job.error is not None else "",
+            )
+        )
+    output.table(("series", "slices", "bag", "state", ""), rows, empty="Nothing was accepted.")
+    for warning in dict.fromkeys(warning for item in sent.series for warning in item.warnings):
+        output.note(f"[yellow]Warning:[/] {escape(warning)}")
+    _print_left_out(output, "refused", [(item.name, item.detail or item.code) for item in sent.rejected])
+    _print_left_out(output, "not sent", [(item.name, item.reason) for item in sent.skipped])
+
+
+def _print_left_out(output: Output, what: str, items: list[tuple[str, str]]) -> None:
+    counts = Counter(reason for _, reason in items)
+    for reason, count in counts.most_common():
+        names = [name for name, why in items if why == reason][:NAMES_SHOWN]
+        more = ", ..." if count > len(names) else ""
+        files = "file" if count == 1 else "files"
+        output.err.print(f"{count} {files} {what}: {reason} ({', '.join(names)}{more})", markup=False, soft_wrap=True)
+
+
+def _stack(text: str | None) -> int | Literal["all"] | None:
+    if text is None:
+        return None
+    if text == "all":
+        return "all"
+    if not text.isdigit():
+        raise typer.BadParameter("a stack is a number, or all", param_hint="--stack")
+    return int(text)
+
+
+def _rescale(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        slope, intercept = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{text!r} is not a slope and an intercept.", hint="Write them like 1,-1024.") from error
+    return slope, intercept

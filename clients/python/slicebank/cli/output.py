@@ -1,0 +1,117 @@
+"""What a command says: tables and sentences for people, or JSON on stdout for scripts. Bars and errors go to stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+# Wide enough for a 64-character UID beside two ids, so that tables in files and pipes are not folded.
+PIPE_COLUMNS = 200
+
+
+class Output:
+    """Where a command writes to."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+        self.err = Console(stderr=True, highlight=False)
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether bars are drawn: on a terminal, and not for scripts."""
+        return self.err.is_terminal and not self.as_json
+
+    def json(self, value: Any) -> None:
+        """Write one JSON document to stdout."""
+        sys.stdout.write(json.dumps(value, indent=2, default=_jsonable) + "\n")
+
+    def say(self, text: str) -> None:
+        """Write a sentence for a person; text may carry rich markup."""
+        if not self.as_json:
+            self.out.print(text, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Write a sentence beside the result, to stderr; text may carry rich markup."""
+        if not self.as_json:
+            self.err.print(text, soft_wrap=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+        """Write a table; cells that are numbers go to the right. Without rows the sentence `empty` stands for it."""
+        cells = [list(row) for row in rows]
+        if not cells:
+            self.say(empty)
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for index, column in enumerate(columns):
+            numbers = all(isinstance(row[index], (int, float)) or row[index] is None for row in cells)
+            table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        for row in cells:
+            table.add_row(*(cell_text(cell) for cell in row))
+        self.out.print(table)
+
+    def fields(self, values: Mapping[str, object]) -> None:
+        """Write names and values below each other; what has no value is left out."""
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in values.items():
+            if value not in (None, "", {}, [], ()):
+                table.add_row(name, cell_text(value))
+        self.out.print(table)
+
+    def fail(self, detail: str, *, hint: str = "", code: str = "", extra: Mapping[str, Any] | None = None) -> None:
+        """Write an error: a sentence and a hint to stderr, and for scripts the same as JSON to stdout."""
+        if self.as_json:
+            self.json({"error": {"code": code, "detail": detail, "hint": hint, **(extra or {})}})
+        self.err.print(f"[bold red]Error:[/] {escape(detail)}", soft_wrap=True)
+        if hint:
+            self.err.print(f"  {escape(hint)}", soft_wrap=True)
+
+
+def cell_text(value: object) -> str:
+    """One value as people read it; markup in it is shown, not obeyed."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, Mapping):
+        return escape(", ".join(f"{name} {cell_text(item)}" for name, item in value.items()))
+    if isinstance(value, (list, tuple)):
+        return escape(", ".join(cell_text(item) for item in value))
+    return escape(str(value))
+
+
+def size_text(size: int) -> str:
+    """Bytes as people read them."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def _jsonable(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        raw = getattr(value, "raw", None)
+        return raw or {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Iterable):
+        return list(value)
+    return str(value)

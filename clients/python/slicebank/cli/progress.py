@@ -1,0 +1,100 @@
+"""Bars for uploads and for jobs, on stderr and only on a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from slicebank.cli.output import Output
+from slicebank.records import Job, JobState
+from slicebank.upload import UploadProgress
+
+NAME_COLUMNS = 40
+
+
+class _Bar:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task: TaskID = progress.add_task("", total=None)
+
+    def __enter__(self) -> None:
+        self._progress.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+class UploadBar(_Bar):
+    """Bytes over all requests of an upload, with speed and time left; give it as `on_progress`."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(
+            Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=output.err,
+                disable=not output.shows_progress,
+            )
+        )
+
+    def __call__(self, now: UploadProgress) -> None:
+        """Move the bar."""
+        where = f" {now.batch}/{now.batches}" if now.batches > 1 else ""
+        sent = now.sent_bytes >= now.total_bytes
+        text = "Reading headers" if sent else f"Uploading{where} {now.name[-NAME_COLUMNS:]}"
+        self._progress.update(self._task, description=text, completed=now.sent_bytes, total=now.total_bytes)
+
+
+class JobsBar(_Bar):
+    """Jobs done of all jobs, the running one counted by its share; give it as `on_progress`."""
+
+    def __init__(self, output: Output, total: int) -> None:
+        super().__init__(
+            Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[count]}"),
+                TimeElapsedColumn(),
+                console=output.err,
+                disable=not output.shows_progress,
+            )
+        )
+        self._total = total
+        self._final: set[str] = set()
+        self._progress.update(self._task, total=total, description="Waiting", count="")
+
+    def __call__(self, job: Job) -> None:
+        """Move the bar."""
+        if job.final:
+            self._final.add(job.job_id)
+        done = len(self._final) + (0.0 if job.final else job.progress.fraction)
+        count = f"{len(self._final)}/{self._total} jobs" if self._total > 1 else ""
+        self._progress.update(self._task, completed=done, description=f"{job.kind}: {job_phrase(job)}", count=count)
+
+
+def job_phrase(job: Job) -> str:
+    """What a job is doing, in a few words."""
+    if job.state is JobState.QUEUED:
+        return "queued" + (f", {job.queue_position} before it" if job.queue_position else "")
+    if job.state is JobState.RUNNING and job.progress.total:
+        left = f", {job.eta_seconds:.0f} s left" if job.eta_seconds is not None else ""
+        return f"{job.progress.done}/{job.progress.total} {job.progress.unit}{left}"
+    return str(job.state)

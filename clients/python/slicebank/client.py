@@ -1,0 +1,95 @@
+"""The SDK's one entry: a `Client` with a resource for each noun."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from slicebank.resources import (
+    BagsResource,
+    EncodersResource,
+    HeadsResource,
+    JobsResource,
+    PredictionsResource,
+    SeriesResource,
+)
+from slicebank.settings import find_connection
+from slicebank.transport import Transport
+
+
+class Client:
+    """A slicebank server, as seen from Python.
+
+    It finds its server by what is passed, then by SLICEBANK_URL and SLICEBANK_API_KEY, then by the client.json that
+    `slicebank serve` leaves in its data folder. Safe to share between threads; use it as a context manager or close it.
+
+    Attributes:
+        series: upload, look up, remove, embed again.
+        jobs: wait, follow, cancel, retry.
+        bags: download and load.
+        encoders: cards.
+        heads: train, promote, predict.
+        predictions: answers given before, and their attention pictures.
+
+    Raises:
+        ServerNotFound: no address is known; the hint says how to start a server.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        data_dir: str | PathLike[str] | None = None,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Find the server; no request is made yet.
+
+        Args:
+            url: address of the server, such as http://127.0.0.1:8000.
+            api_key: its key.
+            data_dir: data folder of a server on this machine; wins over the environment.
+            timeout: seconds to wait for an answer; waiting for jobs comes on top.
+            transport: another way for httpx to reach the server, for tests and unix sockets.
+        """
+        connection = find_connection(url, api_key, data_dir=None if data_dir is None else Path(data_dir))
+        self._transport = Transport(connection, timeout=timeout, transport=transport)
+        self.jobs = JobsResource(self._transport)
+        self.series = SeriesResource(self._transport)
+        self.bags = BagsResource(self._transport)
+        self.encoders = EncodersResource(self._transport)
+        self.predictions = PredictionsResource(self._transport)
+        self.heads = HeadsResource(self._transport, self.jobs, self.predictions)
+
+    @property
+    def url(self) -> str:
+        """Address of the server."""
+        return self._transport.connection.url
+
+    def ready(self) -> dict[str, Any]:
+        """What the server says of its own readiness; needs no key.
+
+        Raises:
+            ServerFault: it runs and is not ready yet.
+        """
+        return self._transport.get("/ready")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.url!r})"

@@ -1,0 +1,76 @@
+"""Predictions with the attention that drove them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from slicebank.records.decode import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The answer for one label: probability 0 to 1, mean logit, and the standard deviation over the folds."""
+
+    label: str
+    probability: float
+    logit: float | None = None
+    fold_std: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionRow:
+    """Attention on one row; `slice_index` is 0-based from inferior, `z_mm` along the slice normal."""
+
+    row: int
+    slice_index: int
+    weight: float
+    window: str | int | None = None
+    sop_instance_uid: str | None = None
+    instance_number: int | None = None
+    z_mm: float | None = None
+    logit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionSlice:
+    """Attention on one slice, summed over its windows; rank 1 has the most."""
+
+    slice_index: int
+    weight: float
+    rank: int
+    sop_instance_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Weights of all rows, which sum to 1, and the same per slice."""
+
+    rows: tuple[AttentionRow, ...] = ()
+    slices: tuple[AttentionSlice, ...] = ()
+
+    def __iter__(self) -> Iterator[AttentionRow]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def top(self, n: int = 5) -> tuple[AttentionSlice, ...]:
+        """The n slices with the most attention, most first."""
+        return tuple(sorted(self.slices, key=lambda item: item.rank))[:n]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer of one head for one bag; iterating gives the outputs."""
+
+    prediction_id: str
+    head_id: str
+    bag_id: str
+    outputs: tuple[Output, ...] = ()
+    attention: Attention = field(default_factory=Attention)
+    series_uid: str | None = None
+    raw: JSON = field(default_factory=dict, repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[Output]:
+        return iter(self.outputs)

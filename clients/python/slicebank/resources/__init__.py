@@ -1,0 +1,17 @@
+"""What hangs off a `Client`: one file a noun of the REST interface."""
+
+from slicebank.resources.bags import BagsResource
+from slicebank.resources.encoders import EncodersResource
+from slicebank.resources.heads import HeadsResource
+from slicebank.resources.jobs import JobsResource
+from slicebank.resources.predictions import PredictionsResource
+from slicebank.resources.series import SeriesResource
+
+__all__ = [
+    "BagsResource",
+    "EncodersResource",
+    "HeadsResource",
+    "JobsResource",
+    "PredictionsResource",
+    "SeriesResource",
+]

@@ -1,0 +1,119 @@
+"""Finding what could be DICOM below the paths a user names, reading no more than the first bytes of a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slicebank.errors import PathNotFound
+from slicebank.records import Skipped
+from slicebank.upload.formats import archive_type, is_junk_name, reason_to_skip
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to send: where it lies, its name for the server (relative, with slashes), its bytes."""
+
+    path: Path
+    name: str
+    size: int
+
+
+@dataclass(slots=True)
+class Folder:
+    """What one folder holds, below it included."""
+
+    name: str
+    files: list[SourceFile] = field(default_factory=list)
+    folders: list[Folder] = field(default_factory=list)
+
+    def walk(self) -> Iterator[SourceFile]:
+        """Every file of the tree, the folder's own first."""
+        yield from self.files
+        for folder in self.folders:
+            yield from folder.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What was found: trees of files, archives that are sent as they are, and what was left out."""
+
+    folders: tuple[Folder, ...]
+    archives: tuple[SourceFile, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def discover(paths: Iterable[Path]) -> Discovery:
+    """Look through files, folders and archives.
+
+    A file that is named itself is sent whatever it looks like, so that the server says what is wrong with it. Links to
+    folders are not followed, which keeps a loop of links from ending nowhere.
+
+    Raises:
+        PathNotFound: a path that does not exist or cannot be read.
+    """
+    single: list[SourceFile] = []
+    walk = _Walk([], [])
+    folders: list[Folder] = []
+    for path in paths:
+        try:
+            if path.is_dir():
+                root = path.resolve()
+                folders.append(walk.scan(root, root.name))
+            else:
+                chosen = walk.archives if archive_type(path) else single
+                chosen.append(SourceFile(path, path.name, path.stat().st_size))
+        except OSError as error:
+            raise PathNotFound(f"{path} cannot be read: {error.strerror or error}.") from error
+    if single:
+        folders.insert(0, Folder("", _with_distinct_names(single)))
+    return Discovery(tuple(folders), tuple(walk.archives), tuple(walk.skipped))
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    archives: list[SourceFile]
+    skipped: list[Skipped]
+
+    def scan(self, folder: Path, name: str) -> Folder:
+        found = Folder(name)
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+        for entry in entries:
+            try:
+                self._sort_in(entry, f"{name}/{entry.name}", found)
+            except OSError as error:
+                self.skipped.append(Skipped(f"{name}/{entry.name}", f"cannot be read: {error.strerror or error}"))
+        return found
+
+    def _sort_in(self, entry: os.DirEntry[str], name: str, found: Folder) -> None:
+        path = Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            if not is_junk_name(entry.name):
+                below = self.scan(path, name)
+                if below.files or below.folders:
+                    found.folders.append(below)
+        elif entry.is_file():
+            file = SourceFile(path, name, entry.stat().st_size)
+            if archive_type(path) and file.size > 0:
+                self.archives.append(file)
+            elif (reason := reason_to_skip(path, file.size)) is None:
+                found.files.append(file)
+            else:
+                self.skipped.append(Skipped(name, reason))
+
+
+def _with_distinct_names(files: list[SourceFile]) -> list[SourceFile]:
+    """Put the folder's name before files that would otherwise share one."""
+    counts: dict[str, int] = {}
+    for file in files:
+        counts[file.name] = counts.get(file.name, 0) + 1
+    seen: dict[str, int] = {}
+    distinct: list[SourceFile] = []
+    for file in files:
+        name = file.name if counts[file.name] == 1 else f"{file.path.resolve().parent.name}/{file.name}"
+        seen[name] = seen.get(name, 0) + 1
+        distinct.append(SourceFile(file.path, name if seen[name] == 1 else f"{seen[name]}/{name}", file.size))
+    return distinct

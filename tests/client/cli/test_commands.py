@@ -1,0 +1,175 @@
+"""Commands against a server that speaks the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.client.resources.test_heads import ANSWER, STARTED
+from tests.client.resources.test_series import accepted, folder
+from tests.client.shell import Run
+from tests.client.speaking_server import Reply, SpeakingServer, bag_answer, job, problem
+
+Shell = Callable[..., Run]
+BAG = "b" * 32
+HEAD = {
+    "head_id": "h",
+    "name": "liver",
+    "version": 1,
+    "promoted": True,
+    "task": {"kind": "binary", "labels": ["lesion"]},
+    "metrics": {"mean": {"auroc": 0.91, "f1": 0.8}, "sd": {"auroc": 0.02}},
+}
+
+
+def test_upload_waits_and_tells(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
+    answer = accepted()
+    answer["rejected"] = [{"name": "study/scout", "code": "localizer", "detail": "It is a localizer."}]
+    server.on("POST /v1/series", Reply(202, answer))
+    server.on("GET /v1/jobs/job-1.2.3", job("job-1.2.3", "running"), job("job-1.2.3", "succeeded"))
+    root = folder(tmp_path, "1", "2")
+    (root / "notes.txt").write_text("x")
+    run = slicebank("upload", root, "--encoder", "dummy", "--stack", "all", "--assume-rescale", "1,-1024")
+    assert run.status == 0
+    assert "1.2.3" in run.out
+    assert "succeeded" in run.out
+    assert "1 file refused: It is a localizer. (study/scout)" in run.err
+    assert "1 file not sent: a .txt file, not DICOM (study/notes.txt)" in run.err
+    assert server.requests[0].query == {"encoder": "dummy", "stack": "all", "assume_rescale": "1.0,-1024.0"}
+
+
+def test_upload_for_scripts(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
+    server.on("POST /v1/series", Reply(202, accepted()))
+    server.on("GET /v1/jobs/job-1.2.3", job("job-1.2.3", "succeeded", result={"bag_id": "b"}))
+    run = slicebank("upload", folder(tmp_path, "1"), "--json")
+    assert run.json["series"][0]["new_in_some_later_version"] is True
+    assert run.json["jobs"][0]["result"] == {"bag_id": "b"}
+    assert run.json["rejected"] == run.json["skipped"] == []
+    assert run.err == ""
+
+
+def test_upload_without_waiting(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
+    server.on("POST /v1/series", Reply(202, accepted()))
+    assert slicebank("upload", folder(tmp_path, "1"), "--no-wait").status == 0
+    assert server.asked("GET /v1/jobs/job-1.2.3") == []
+
+
+def test_upload_fails_with_its_job(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
+    server.on("POST /v1/series", Reply(202, accepted()))
+    error = {"code": "decode_failed", "detail": "Nothing decoded."}
+    server.on("GET /v1/jobs/job-1.2.3", job("job-1.2.3", "failed", error=error))
+    run = slicebank("upload", folder(tmp_path, "1"))
+    assert run.status == 1
+    assert "Nothing decoded." in run.out
+
+
+def test_upload_of_nothing_usable_names_the_reasons(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
+    refused = [{"name": "study/1", "code": "not_ct", "detail": "It is MR."}]
+    server.on("POST /v1/series", problem(422, "nothing_usable", "No file is usable.", rejected=refused))
+    run = slicebank("upload", folder(tmp_path, "1"))
+    assert run.status == 1
+    assert "study/1: It is MR. (not_ct)" in run.err
+    run = slicebank("upload", folder(tmp_path, "1"), "--json")
+    assert run.json["error"]["rejected"][0]["code"] == "not_ct"
+
+
+@pytest.mark.parametrize(
+    "options", [("--stack", "x"), ("--priority", "soon")], ids=lambda options: options[0].removeprefix("--")
+)
+def test_upload_options_that_make_no_sense(slicebank: Shell, tmp_path: Path, options: tuple[str, ...]) -> None:
+    assert slicebank("upload", folder(tmp_path, "1"), *options).status == 2
+
+
+def test_series(slicebank: Shell, server: SpeakingServer) -> None:
+    server.on("GET /v1/series", {"items": [{"series_uid": "1.2", "n_slices": 7}], "next_cursor": None})
+    server.on("GET /v1/series/1.2", {"series_uid": "1.2", "geometry": {"gantry_tilt_deg": 18.5, "slice_gaps": []}})
+    server.on("DELETE /v1/series/1.2", Reply(204))
+    server.on("POST /v1/series/1.2/bags", Reply(202, {"job_id": "j", "bag_id": "b"}))
+    assert "1.2" in slicebank("series", "list").out
+    assert slicebank("series", "list", "--json").json["items"][0]["n_slices"] == 7
+    assert "18.5" in slicebank("series", "show", "1.2").out
+    assert slicebank("series", "delete", "1.2", "--yes").status == 0
+    assert "jobs wait j" in slicebank("series", "embed", "1.2", "--window", "lung").out
+
+
+def test_jobs(slicebank: Shell, server: SpeakingServer) -> None:
+    server.on("GET /v1/jobs", {"items": [job("j", "queued", queue_position=1)], "next_cursor": None})
+    server.on("GET /v1/jobs/j", job("j", "failed", error={"code": "decode_failed", "detail": "No."}))
+    server.on("POST /v1/jobs/j/cancel", job("j", "cancelled"))
+    server.on("POST /v1/jobs/j/retry", problem(409, "not_retryable", "Its files are gone."))
+    assert "queued" in slicebank("jobs", "list", "--state", "queued").out
+    assert "decode_failed" in slicebank("jobs", "show", "j").out
+    run = slicebank("jobs", "wait", "j", "--json")
+    assert (run.status, run.json["items"][0]["state"]) == (1, "failed")
+    assert slicebank("jobs", "cancel", "j").status == 0
+    run = slicebank("jobs", "retry", "j")
+    assert run.status == 1
+    assert "Its files are gone." in run.err
+
+
+def test_bags(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
+    server.on("GET /v1/bags", {"items": [bag_answer(b"x")], "next_cursor": None})
+    server.on(f"GET /v1/bags/{BAG}", bag_answer(b"x"))
+    server.on(f"GET /v1/bags/{BAG}/file", Reply(200, b"x"))
+    server.on(f"DELETE /v1/bags/{BAG}", Reply(204))
+    assert BAG in slicebank("bags", "list").out
+    assert "lung -1500..500 HU" in slicebank("bags", "show", BAG).out
+    run = slicebank("bags", "download", BAG, "-o", tmp_path / "a.h5", "--json")
+    assert run.json == {"files": [str(tmp_path / "a.h5")]}
+    assert (tmp_path / "a.h5").read_bytes() == b"x"
+    assert slicebank("bags", "delete", BAG, "-y").status == 0
+
+
+def test_encoders_are_called_untrained_where_they_are(slicebank: Shell, server: SpeakingServer) -> None:
+    card = {"id": "mambaout", "dim": 288, "weights": "seeded", "trained": False, "default": True, "windows": ["lung"]}
+    server.on("GET /v1/encoders", {"items": [card]})
+    server.on("GET /v1/encoders/mambaout", card)
+    assert "UNTRAINED" in slicebank("encoders", "list").out
+    assert "UNTRAINED" in slicebank("encoders", "show", "mambaout").out
+
+
+def test_heads(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("series_uid,lesion\n1.2,1\n1.3,0\n")
+    server.on("POST /v1/heads", STARTED)
+    server.on("GET /v1/jobs/j", job("j", "succeeded", result={"head_id": "h"}))
+    server.on("GET /v1/heads/h", HEAD)
+    server.on("GET /v1/heads", {"items": [HEAD], "next_cursor": None})
+    server.on("POST /v1/heads/h/promote", HEAD)
+    server.on("DELETE /v1/heads/h", Reply(204))
+    run = slicebank("heads", "train", "liver", path, "--label", "lesion", "--set", "folds=3", "--set", "windows=full")
+    assert run.status == 0, run.err
+    assert "AUROC 0.910 ± 0.020" in run.out
+    assert "few cases" in run.err
+    assert server.requests[0].json["training"] == {"folds": 3, "windows": "full"}
+    assert "liver *" in slicebank("heads", "list").out
+    assert slicebank("heads", "show", "h", "--json").json["name"] == "liver"
+    assert slicebank("heads", "promote", "h").status == 0
+    assert slicebank("heads", "delete", "h", "-y").status == 0
+    assert slicebank("heads", "train", "liver", path, "--set", "folds").status == 2
+
+
+def test_predict(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
+    server.on("POST /v1/heads/liver/predictions", ANSWER)
+    server.on("GET /v1/predictions/p/attention.png", Reply(200, b"\x89PNG", "image/png"))
+    run = slicebank("predict", "liver", "1.2", "--picture", tmp_path / "a.png", "--top", "1")
+    assert run.status == 0
+    assert "lesion" in run.out
+    assert "0.9" in run.out
+    assert (tmp_path / "a.png").read_bytes() == b"\x89PNG"
+    run = slicebank("predict", "liver", "--bag", "b", "--json")
+    assert run.json["outputs"][0]["probability"] == 0.9
+    assert slicebank("predict", "liver").status == 1
+
+
+def test_empty_lists_say_what_to_do(slicebank: Shell, server: SpeakingServer) -> None:
+    for noun in ("series", "bags", "heads", "jobs"):
+        server.on(f"GET /v1/{noun}", {"items": [], "next_cursor": None})
+        assert "There are no" in slicebank(noun, "list").out
+
+
+def test_markup_in_names_is_shown_and_not_obeyed(slicebank: Shell, server: SpeakingServer) -> None:
+    server.on("GET /v1/heads", {"items": [{**HEAD, "name": "[red]x[/blue]"}], "next_cursor": None})
+    assert "[red]x[/blue]" in slicebank("heads", "list").out
