@@ -1,0 +1,5 @@
+"""Celery workers of slicebank."""
+
+from importlib.metadata import version
+
+__version__ = version("slicebank")

@@ -1,0 +1,6 @@
+"""The encoder engine: full batches made of the rows of all running jobs."""
+
+from slicebank_worker.engine.engine import Engine, EngineClosed, EngineLimits
+from slicebank_worker.engine.lanes import EncoderKey, RowStream
+
+__all__ = ["EncoderKey", "Engine", "EngineClosed", "EngineLimits", "RowStream"]

@@ -1,0 +1,111 @@
+"""Rows that wait for the device: one lane an encoder, one stream a job.
+
+A batch is filled from one lane, a slice at a time, in turn from each of its streams, so that a short series is not held up behind a
+long one. Streams of interactive jobs are served before those of bulk jobs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.uint8] | NDArray[np.float32]
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderKey:
+    """What must agree for rows to share a batch."""
+
+    encoder: str
+    weights_digest: str
+    precision: str
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """The rows of one slice, (W, S, S), and where their features, (W, D), go."""
+
+    rows: Rows
+    features: Future[Features]
+    arrived: float
+
+
+@dataclass(slots=True, eq=False)
+class RowStream:
+    """The waiting rows of one job."""
+
+    key: EncoderKey
+    interactive: bool
+    waiting: deque[Ticket] = field(default_factory=deque)
+
+    @property
+    def rank(self) -> int:
+        """0 for interactive work, 1 for bulk."""
+        return 0 if self.interactive else 1
+
+
+class Lanes:
+    """The streams of all running jobs. Not thread safe: the engine holds its lock around every call."""
+
+    def __init__(self) -> None:
+        self._streams: list[RowStream] = []
+
+    def open(self, key: EncoderKey, *, interactive: bool) -> RowStream:
+        """Adds the stream of one job."""
+        stream = RowStream(key, interactive)
+        self._streams.append(stream)
+        return stream
+
+    def close(self, stream: RowStream) -> None:
+        """Removes a stream; what still waits in it is cancelled."""
+        self._streams = [other for other in self._streams if other is not stream]
+        while stream.waiting:
+            stream.waiting.popleft().features.cancel()
+
+    def put(self, stream: RowStream, rows: Rows) -> Future[Features]:
+        """Lets the rows of one slice wait for the device."""
+        ticket = Ticket(rows, Future(), time.monotonic())
+        stream.waiting.append(ticket)
+        return ticket.features
+
+    def next_key(self) -> EncoderKey | None:
+        """The encoder to run next: that of the oldest waiting slice, interactive jobs first."""
+        heads = [(s.rank, s.waiting[0].arrived, i) for i, s in enumerate(self._streams) if s.waiting]
+        return self._streams[min(heads)[2]].key if heads else None
+
+    def waiting_rows(self, key: EncoderKey) -> int:
+        """How many rows wait for this encoder."""
+        return sum(len(t.rows) for s in self._streams if s.key == key for t in s.waiting)
+
+    def oldest(self, key: EncoderKey) -> float:
+        """When the oldest slice waiting for this encoder arrived, on the monotonic clock."""
+        return min(s.waiting[0].arrived for s in self._streams if s.key == key and s.waiting)
+
+    def take(self, key: EncoderKey, most_rows: int) -> list[Ticket]:
+        """Removes the tickets of the next batch: at least one slice, at most `most_rows` rows if slices allow."""
+        taken: list[Ticket] = []
+        rows = 0
+        for rank in (0, 1):
+            turn = deque(s for s in self._streams if s.key == key and s.rank == rank and s.waiting)
+            while turn and (not taken or rows + len(turn[0].waiting[0].rows) <= most_rows):
+                stream = turn.popleft()
+                ticket = stream.waiting.popleft()
+                taken.append(ticket)
+                rows += len(ticket.rows)
+                if stream.waiting:
+                    turn.append(stream)
+                # The next job starts the next batch, so that the turn goes round between batches too.
+                self._streams.remove(stream)
+                self._streams.append(stream)
+        return taken
+
+    def drain(self) -> list[Future[Any]]:
+        """Removes everything that waits."""
+        return [t.features for s in self._streams for t in (s.waiting.popleft() for _ in range(len(s.waiting)))]

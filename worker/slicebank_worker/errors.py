@@ -1,0 +1,96 @@
+"""What can go wrong in a worker.
+
+WorkerError
+├── JobError                the job cannot go on as it is; carries a code and whether another attempt may help
+│   ├── DecodeShare         too many slices of the series failed to decode
+│   ├── StagingMissing      the uploaded files are gone
+│   ├── EncoderUnavailable  the encoder's weights cannot be loaded
+│   ├── BagMissing          a bag that the job needs was deleted
+│   ├── HeadMissing         the head is not there
+│   ├── WindowMissing       a bag lacks a window that the head reads
+│   └── TrainingFailed      the cohort cannot be learnt from
+└── Interrupted             not the job's fault
+    ├── LeaseLost           another worker owns the job now
+    ├── JobCancelled        somebody asked for its end
+    └── WorkerStopping      the process is being shut down; the job goes back to the queue
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class WorkerError(Exception):
+    """Anything this package raises."""
+
+
+class JobError(WorkerError):
+    """The job failed for a reason of its own."""
+
+    code: ClassVar[str] = "job_failed"
+    retryable: ClassVar[bool] = True
+
+
+class DecodeShare(JobError):
+    """More slices failed to decode than a bag may lack."""
+
+    code = "decode_failed"
+    retryable = False
+
+
+class StagingMissing(JobError):
+    """The files of the upload are no longer in staging."""
+
+    code = "staging_missing"
+    retryable = False
+
+
+class EncoderUnavailable(JobError):
+    """The encoder named by the recipe cannot be loaded with the weights that the recipe names."""
+
+    code = "encoder_unavailable"
+    retryable = False
+
+
+class BagMissing(JobError):
+    """A bag that the job needs is not in the catalogue."""
+
+    code = "bag_missing"
+    retryable = False
+
+
+class HeadMissing(JobError):
+    """The head is not in the catalogue, or has no weights."""
+
+    code = "head_missing"
+    retryable = False
+
+
+class WindowMissing(JobError):
+    """A bag lacks a window that the head reads."""
+
+    code = "window_missing"
+    retryable = False
+
+
+class TrainingFailed(JobError):
+    """The head cannot be trained on this cohort."""
+
+    code = "training_failed"
+    retryable = False
+
+
+class Interrupted(WorkerError):
+    """The job stops here through no fault of its own."""
+
+
+class LeaseLost(Interrupted):
+    """The lease ran out; whatever this worker computed must not be committed."""
+
+
+class JobCancelled(Interrupted):
+    """Cancellation was requested."""
+
+
+class WorkerStopping(Interrupted):
+    """The worker process is shutting down."""

@@ -1,0 +1,112 @@
+"""Training a head on stored bags."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slicebank_models.cards import EncoderLevel
+from slicebank_models.errors import ModelsError, TrainingCancelled
+from slicebank_models.heads.spec import TaskSpec, TrainingSpec
+from slicebank_models.heads.targets import Case
+from slicebank_models.training.train_head import train_head
+from slicebank_store.bags import read_bag
+from slicebank_store.blobs.keys import head_key
+from slicebank_store.catalogue.jobs import HeadOutcome
+from slicebank_store.catalogue.records import BagRecord
+from slicebank_worker.errors import BagMissing, JobCancelled, TrainingFailed
+from slicebank_worker.jobs.windows import rows_of_windows
+from slicebank_worker.leases import Hold
+from slicebank_worker.runtime import Runtime
+
+
+class StoredBags:
+    """Bags of the store by their index in a cohort: a `BagSource`."""
+
+    def __init__(
+        self, runtime: Runtime, records: Sequence[BagRecord], windows: Sequence[str] | None, hold: Hold
+    ) -> None:
+        self._runtime = runtime
+        self._records = records
+        self._windows = windows
+        self._hold = hold
+
+    def features(self, index: int) -> NDArray[np.float32]:
+        """Rows (N, D) of one bag in the head's windows."""
+        self._hold.check()
+        with self._hold.stage("read_s"), self._runtime.blobs.open_local(self._records[index].blob_key) as path:
+            bag = read_bag(path)
+            return bag.features[rows_of_windows(bag, self._windows)]
+
+
+class Trainer:
+    """Runs train jobs."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def run(self, hold: Hold) -> bool:
+        """Trains one version of a head and stores it."""
+        job = hold.lease.job
+        params = job.params
+        head_id = job.head_id or ""
+        training = TrainingSpec.parse(params["training"])
+        records = [self._bag(job.project, case["bag_id"]) for case in params["cases"]]
+        cases = [Case(index, case["patient"], tuple(case["target"])) for index, case in enumerate(params["cases"])]
+
+        def progress(done: int, total: int) -> bool:
+            hold.progress(done, total, "steps")
+            return hold.interrupted
+
+        try:
+            trained = train_head(
+                StoredBags(self._runtime, records, training.windows, hold),
+                cases,
+                TaskSpec.parse(params["task"]),
+                training,
+                dim=params["dim"],
+                level=EncoderLevel(params["level"]),
+                progress=progress,
+            )
+        except TrainingCancelled as cancelled:
+            hold.check()
+            raise JobCancelled(job.job_id) from cancelled
+        except ModelsError as error:
+            raise TrainingFailed(str(error)) from error
+        hold.check()
+        weights = trained.ensemble.to_bytes()
+        key = head_key(job.project, head_id, hold.lease.fence)
+        with hold.stage("write_s"):
+            size = self._runtime.blobs.put_bytes(key, weights)
+        series = {record.bag_id: record.series_uid for record in records}
+        report = {
+            **trained.report,
+            "cases": [{**case, "series_uid": series[case["bag_id"]]} for case in params["cases"]],
+        }
+        metrics = {
+            name: report[name]
+            for name in ("folds", "mean", "sd", "pooled", "test", "n_cases", "n_patients", "warnings")
+        }
+        outcome = HeadOutcome(
+            head_id=head_id,
+            blob_key=key,
+            sha256=hashlib.sha256(weights).hexdigest(),
+            size_bytes=size,
+            metrics=metrics,
+            report=report,
+        )
+        committed = self._runtime.catalogue.jobs.succeed(
+            hold.lease, {"head_id": head_id}, stages=hold.stages, head=outcome
+        )
+        if not committed:
+            self._runtime.blobs.delete(key)
+        return committed
+
+    def _bag(self, project: str, bag_id: str) -> BagRecord:
+        record = self._runtime.catalogue.bags.get(project, bag_id)
+        if record is None:
+            raise BagMissing(f"bag {bag_id} of the cohort was deleted; train again without it")
+        return record

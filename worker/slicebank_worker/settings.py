@@ -1,0 +1,50 @@
+"""What a worker process can be told, from the environment (prefix `SLICEBANK_`)."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from pydantic import Field
+
+from slicebank_store.settings import StoreSettings
+
+
+class WorkerSettings(StoreSettings):
+    """Settings of one worker process."""
+
+    device: str = Field("auto", description="Device of the encoder: auto, cpu, cuda or cuda:N.")
+    batch_rows: int = Field(
+        0,
+        ge=0,
+        description="Rows of a full batch; 0 chooses by device: 32 on a CPU (larger gains nothing there), 256 on a GPU.",
+    )
+    jobs_at_once: int = Field(
+        4, ge=1, description="Embed jobs that run side by side in one worker; their slices share batches."
+    )
+    decode_threads: int = Field(
+        default_factory=lambda: max(1, min(8, os.cpu_count() or 1)),
+        ge=1,
+        description="Threads that decode pixels, shared by all jobs.",
+    )
+    lease_seconds: float = Field(
+        15.0,
+        gt=0,
+        description="How long a job stays with a worker that is silent; a crash delays its jobs by this much.",
+    )
+    heartbeat_seconds: float = Field(
+        3.0, gt=0, description="How often a worker renews its leases; several must fit into a lease."
+    )
+    sweep_seconds: float = Field(
+        3.0, gt=0, description="How often a worker looks for jobs whose message or worker was lost."
+    )
+    redispatch_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="A queued job whose message is older than this is sent again; a second message does no harm.",
+    )
+    missing_share: float = Field(
+        0.05, ge=0, le=1, description="Share of a series' slices that may fail to decode before the job fails."
+    )
+    thumbnails: bool = Field(True, description="Keep a 256 px JPEG of every slice in the bag.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
