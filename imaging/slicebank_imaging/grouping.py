@@ -127,8 +127,7 @@ def _series(pairs: list[_Pair], options: ImportOptions, refused: list[Refusal]) 
     for header, frame in sorted(pairs, key=lambda pair: (pair[1].file, pair[1].frame_number)):
         digest = slice_digest(header, frame, options)
         if digest in unique:
-            first = unique[digest][1].file
-            twin = DuplicateSlice(f"this slice is byte for byte the same as file {first} of the upload; one was kept")
+            twin = DuplicateSlice("this slice is the same as another one of the upload, byte for byte; one was kept")
             refused.append(_refusal(frame, twin))
         else:
             unique[digest] = (header, frame)

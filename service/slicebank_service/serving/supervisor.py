@@ -96,6 +96,8 @@ class Supervisor:
                 "SLICEBANK_DATA_DIR": str(data_dir),
                 "SLICEBANK_API_KEY": api_key,
                 "SLICEBANK_LOG_LEVEL": self._settings.log_level,
+                # `python -m` would look for modules in the user's folder first, where any random.py could lie.
+                "PYTHONSAFEPATH": "1",
                 **({"SLICEBANK_BROKER_URL": broker.url} if broker else {}),
             }
             children = Children(data_dir / "logs", environment, self._tell, open_lifeline())
