@@ -34,7 +34,7 @@ def add_encoder(
 
     from slicebank_imaging.errors import ImagingError
     from slicebank_imaging.windows import parse_windows
-    from slicebank_models.cards import IMAGENET_MEAN, IMAGENET_STD, EncoderCard, EncoderLevel, InputKind, WeightsState
+    from slicebank_models.cards import draft_card
     from slicebank_models.errors import ModelsError
     from slicebank_models.loading import install_encoder
     from slicebank_models.registry import EncoderRegistry
@@ -44,24 +44,7 @@ def add_encoder(
     settings = StoreSettings(data_dir=data_dir) if data_dir else StoreSettings()
     try:
         names = tuple(window.name for window in parse_windows([name.strip() for name in windows.split(",")]))
-        card = EncoderCard(
-            id=encoder,
-            architecture=architecture,
-            dim=1,  # found from the architecture when the weights are mapped
-            level=EncoderLevel.SLICE,
-            input_kind=InputKind.GRAY8,
-            input_size=224,
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
-            windows=names,
-            licence=licence,
-            paper=paper,
-            description=description,
-            parameters=0,
-            weights=WeightsState.PRESENT,
-            weights_digest="",
-            weights_file="weights.safetensors",
-        )
+        card = draft_card(encoder, architecture, licence=licence, paper=paper, description=description, windows=names)
         added, report = install_encoder(
             EncoderRegistry(settings.resolved_encoders_dir), card, checkpoint, branch=branch
         )

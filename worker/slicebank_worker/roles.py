@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ def open_role(runtime: Runtime, role: Role) -> Iterator[RoleService]:
         NoSuchDevice: the device asked for is not there.
     """
     if role is Role.TRAIN:
+        # Small matrices gain little from more, and an embed worker may need the other half.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
         yield RoleService(Trainer(runtime).run, concurrency=1)
     elif role is Role.PREDICT:
         # Answers take milliseconds: one core leaves the others to embedding and training.

@@ -1,11 +1,8 @@
 """From a table of labels to checked targets. No torch here: a service refuses bad tables before any training starts."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from slicebank_models.errors import (
     BadTask,
@@ -23,7 +20,6 @@ Target = tuple[int | None, ...]
 _POSITIVE = frozenset({"1", "1.0", "true", "yes", "positive"})
 _NEGATIVE = frozenset({"0", "0.0", "false", "no", "negative"})
 _MISSING = frozenset({"", "na", "nan", "none", "null"})
-MAX_CELL = 256  # characters
 
 
 class LabelKey(StrEnum):
@@ -69,64 +65,6 @@ class Case:
     index: int
     patient: str
     target: Target
-
-
-def read_label_table(labels: str | Sequence[Mapping[str, Any]]) -> LabelTable:
-    """Reads CSV text with a header line, or rows as dictionaries; the first column is the key.
-
-    Raises:
-        MalformedLabels: No header, another first column, uneven or repeated rows; the message names the line.
-    """
-    if isinstance(labels, str):
-        try:
-            lines = [line for line in csv.reader(io.StringIO(labels.removeprefix("\ufeff")), strict=True) if any(line)]
-        except csv.Error as error:
-            raise MalformedLabels(f"The labels are not CSV: {error}.") from error
-    else:
-        lines = _lines_of_rows(labels)
-    if not lines:
-        raise MalformedLabels("The labels are empty; send a header line and one line a case.")
-    header = [name.strip() for name in lines[0]]
-    try:
-        key = LabelKey(header[0])
-    except ValueError as error:
-        raise MalformedLabels(
-            f"The first column must be one of {', '.join(LabelKey)}, not {header[0][:64]!r}."
-        ) from error
-    columns = tuple(header[1:])
-    if not columns or not all(columns) or len(set(columns)) != len(columns):
-        raise MalformedLabels("After the key column, every column needs a name of its own, and there must be one.")
-    rows: dict[str, tuple[str, ...]] = {}
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(header):
-            raise MalformedLabels(f"Row {number} has {len(line)} values; the header has {len(header)}.")
-        name, *values = (value.strip() for value in line)
-        if not name or name in rows:
-            raise MalformedLabels(f"Row {number} has {'a repeated' if name else 'no'} {key.value}.")
-        if any(len(value) > MAX_CELL for value in (name, *values)):
-            raise MalformedLabels(f"Row {number} has a value of more than {MAX_CELL} characters.")
-        rows[name] = tuple(values)
-    if not rows:
-        raise MalformedLabels("The labels have a header and no rows.")
-    return LabelTable(key, columns, rows)
-
-
-def _lines_of_rows(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    if not rows:
-        return []
-    if not all(isinstance(row, Mapping) for row in rows):
-        raise MalformedLabels("Label rows must be objects, one a case.")
-    header = list(rows[0])
-    for number, row in enumerate(rows, start=2):
-        if set(row) - set(header):
-            raise MalformedLabels(f"Row {number} has other keys than the first row.")
-    return [header, *([_text(row.get(name)) for name in header] for row in rows)]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    return "" if value is None else str(value)
 
 
 def resolve_targets(table: LabelTable, task: TaskSpec) -> Targets:
