@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from slicebank_imaging import tags
+from slicebank_imaging.body_parts import body_part_term
 from slicebank_imaging.classification import classify, is_localizer, sop_class
 from slicebank_imaging.elements import DicomFile, open_dicom
 from slicebank_imaging.errors import (
@@ -80,7 +81,7 @@ class FileHeader:
         sha256_pixels: SHA-256, hex, of the value of Pixel Data as stored (with item tags where encapsulated).
         study_uid: Empty when the file has none.
         series_uid: Empty when the file has none.
-        patient_age: DICOM age string, such as 060Y.
+        body_part: A defined term of PS3.16 annex L; empty for anything else, which may be free text.
         frames: The slices, in file order; localizer frames are left out.
         folder: Folder part of the sender's file name, which groups files without UIDs.
         layout: Size and encoding of the pixels.
@@ -96,7 +97,6 @@ class FileHeader:
     sop_class_uid: str
     patient_id: str
     patient_sex: str
-    patient_age: str
     body_part: str
     frames: tuple[FrameHeader, ...]
     folder: str
@@ -155,8 +155,7 @@ def _read(dicom: DicomFile, *, file: str, name: str, options: ImportOptions) -> 
         sop_class_uid=sop_class(data, dicom.meta),
         patient_id=data.text(tags.PATIENT_ID, encoding),
         patient_sex=data.text(tags.PATIENT_SEX)[:16],
-        patient_age=data.text(tags.PATIENT_AGE)[:16],
-        body_part=data.text(tags.BODY_PART_EXAMINED)[:16],
+        body_part=body_part_term(data.text(tags.BODY_PART_EXAMINED)),
         frames=frames,
         folder=_folder(name),
         layout=layout,

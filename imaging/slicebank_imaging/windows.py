@@ -66,7 +66,7 @@ def _parse(value: str | Mapping[str, Any]) -> Window:
         return NAMED[value]
     try:
         window = Window(str(value["name"]), float(value["low"]), float(value["high"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise BadOption("a window needs a name and the numbers low and high in Hounsfield units") from None
     if not _NAME.fullmatch(window.name):
         raise BadOption("a window's name has up to 32 lower-case letters, digits, dashes and underscores")

@@ -21,7 +21,8 @@ ServiceError
 │   └── SomeUnmatched       strict was asked for and some rows name no stored bag
 ├── HeadNotReady            the head is not trained; carries its job
 ├── RecipeMismatch          the bag was made by another recipe than the head reads
-├── PredictionFailed        the job that should have answered failed; carries the job
+├── PredictionFailed        the job that should have answered failed or was cancelled; carries the job
+│   └── DependencyFailed    the job that should have made its bag did; carries the job that waited
 ├── BadRequest              a value of the request makes no sense
 └── RangeNotSatisfiable     the asked byte range lies outside the file
 """
@@ -178,9 +179,15 @@ class RecipeMismatch(ServiceError):
 
 
 class PredictionFailed(ServiceError):
-    """The job that should have answered from a stored bag failed."""
+    """The job that should have answered failed or was cancelled."""
 
     code = "prediction_failed"
+
+
+class DependencyFailed(PredictionFailed):
+    """The job that should have made the bag to answer from failed or was cancelled."""
+
+    code = "dependency_failed"
 
 
 class BadRequest(ServiceError):

@@ -12,7 +12,8 @@ from slicebank_store.notify import JobNews
 
 log = structlog.get_logger()
 
-Notifications = Callable[[], AsyncIterator[JobNews]]
+# Opens one subscription: None once it stands, then news; it ends or raises when the broker goes away.
+Notifications = Callable[[], AsyncIterator[JobNews | None]]
 
 # A broker that is away is asked again after this long; waiting requests look at the catalogue themselves meanwhile.
 _RECONNECT_SECONDS = 1.0
@@ -45,7 +46,7 @@ class NotificationHub:
     Notifications are hints: a listener reads the catalogue after each, and now and then without one.
 
     Attributes:
-        connected: whether a subscription is open and has not failed.
+        connected: whether the broker has confirmed a subscription and has not gone away since.
     """
 
     def __init__(self, notifications: Notifications, *, reconnect_s: float = _RECONNECT_SECONDS) -> None:
@@ -80,13 +81,17 @@ class NotificationHub:
 
     async def run(self) -> None:
         """Listens until cancelled, and subscribes again whenever the broker went away."""
+        silent = False
         while True:
             try:
-                self.connected = True
                 async for news in self._notifications():
-                    self.wake(news.project, news.job_id)
+                    self.connected, silent = True, False
+                    if news is not None:
+                        self.wake(news.project, news.job_id)
             except Exception as error:  # noqa: BLE001 - whatever a broker's client raises, waiting goes on by looking
-                log.warning("notifications_interrupted", error=type(error).__name__)
+                if not silent:  # once an outage
+                    log.warning("notifications_interrupted", error=type(error).__name__)
+                silent = True
             finally:
                 self.connected = False
             await asyncio.sleep(self._reconnect_s)

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slicebank_service.errors import BodyTooLarge, Unauthorized
-from slicebank_service.problems import HTTP_STATUS, problem
+from slicebank_service.problems import FRAMEWORK_CODES, HTTP_STATUS, problem
 
 log = structlog.get_logger()
 
@@ -55,7 +55,7 @@ class RequestIds:
                     raise
                 answer = problem(
                     request_id,
-                    500,
+                    FRAMEWORK_CODES["internal_error"],
                     "internal_error",
                     f"something went wrong here; the log names it under request {request_id}",
                 )

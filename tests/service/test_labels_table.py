@@ -50,9 +50,13 @@ def test_the_forms_a_table_may_have(labels: object) -> None:
         ("patient,a\n" + "x" * 300 + ",1\n", "more than 256"),
         ("patient,a\n" + "".join(f"{i},1\n" for i in range(11)), "at most 10"),
         ("PK\x03\x04\x00", "no text"),
+        ([[]], "first column"),
+        ([{}], "first column"),
+        ({"a": 1}, "list of rows"),
+        (["ab", "cd"], "list of rows"),
     ],
 )
-def test_what_is_no_table(labels: str, sentence: str) -> None:
+def test_what_is_no_table(labels: object, sentence: str) -> None:
     with pytest.raises(MalformedLabels, match=sentence):
         read(labels)
 

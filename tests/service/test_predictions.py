@@ -113,6 +113,51 @@ def test_a_prediction_that_fails_names_its_job(
     assert body["job"]["error"]["code"] == "bag_missing"
 
 
+def test_a_cancelled_prediction_is_not_waited_for(api: Api, world: World, bags: list[BagRecord], head: str) -> None:
+    def work(job_id: str) -> None:
+        world.catalogue.jobs.request_cancel("default", job_id)
+
+    response = api.call(lambda: ask_while(api, {"bag_id": bags[0].bag_id}, work, wait=30))
+    assert "is cancelled" in assert_problem(response, 500, "prediction_failed")["detail"]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_prediction_whose_bag_is_not_made_names_the_reason(
+    api: Api, world: World, worker: FakeWorker, make_files: MakeFiles, head: str, cancelled: bool
+) -> None:
+    upload = api.upload(make_files(24)).json()["series"][0]
+
+    async def scenario() -> httpx.Response:
+        answers: list[httpx.Response] = []
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(api.app), base_url="http://test") as client:
+
+            async def ask() -> None:
+                answers.append(
+                    await client.post(
+                        "/v1/heads/lesions/predictions",
+                        json={"bag_id": upload["bag_id"]},
+                        headers={"Authorization": f"Bearer {KEY}"},
+                        params={"wait": 30},
+                    )
+                )
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(ask)
+                while not world.catalogue.jobs.list("default", kind=JobKind.PREDICT).items:
+                    await anyio.sleep(0.005)
+                if cancelled:
+                    world.catalogue.jobs.request_cancel("default", upload["job_id"])
+                else:
+                    lease = worker.claim(upload["job_id"])
+                    world.catalogue.jobs.fail(lease, "decode_failed", "nothing decoded", retryable=False)
+        return answers[0]
+
+    body = assert_problem(api.call(scenario), 409, "dependency_failed")
+    assert upload["job_id"] in body["detail"]
+    assert ("is cancelled" if cancelled else "failed (decode_failed): nothing decoded") in body["detail"]
+    assert body["job"]["error"]["code"] == "dependency_failed"
+
+
 def test_without_a_bag_the_prediction_waits_for_its_job(
     api: Api, world: World, worker: FakeWorker, make_files: MakeFiles, head: str
 ) -> None:

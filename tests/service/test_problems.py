@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import pkgutil
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.exc import OperationalError
 
 import slicebank_imaging
 import slicebank_service
@@ -16,8 +20,9 @@ import slicebank_store
 from slicebank_imaging.errors import ImagingError
 from slicebank_models.errors import ModelsError
 from slicebank_service.errors import ServiceError, Unauthorized
-from slicebank_service.problems import HTTP_STATUS
+from slicebank_service.problems import FRAMEWORK_CODES, HTTP_STATUS, problem
 from slicebank_store.errors import StoreError
+from slicebank_store.notify import JobNews
 from tests.service.support import Api, World, assert_problem, serving
 
 
@@ -36,6 +41,16 @@ def test_every_error_code_has_a_status_and_no_status_is_without_an_error() -> No
                 importlib.import_module(module.name)
     known = codes(ImagingError) | codes(ModelsError) | codes(StoreError) | codes(ServiceError)
     assert known == set(HTTP_STATUS)
+
+
+def test_codes_of_the_framework_are_nobody_elses() -> None:
+    assert not FRAMEWORK_CODES.keys() & HTTP_STATUS.keys()
+
+
+def test_a_problem_can_always_be_written() -> None:
+    answer = problem("r", 422, "bad_task", "Unknown \ud800.", extra={"\udfff": "\ud800"})
+    assert json.loads(answer.body)["detail"] == "Unknown ?."
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("root", [ImagingError, StoreError, ServiceError, ModelsError])
@@ -69,6 +84,10 @@ def test_the_serve_command_is_light_to_import() -> None:
         ("GET", "/v1/jobs?limit=many", 422, "invalid_request"),
         ("GET", "/v1/jobs?state=asleep", 422, "invalid_request"),
         ("GET", "/v1/jobs?cursor=%FF", 422, "bad_cursor"),
+        *(
+            ("GET", f"/v1/jobs?cursor={base64.urlsafe_b64encode(text).decode()}", 422, "bad_cursor")
+            for text in (b"[1" + b"0" * 400 + b', "a"]', b"[" * 5000, b'[1, "\\ud800"]', b'[NaN, "a"]')
+        ),
         ("GET", "/v1/jobs/..%5C..", 422, "invalid_request"),
         ("GET", "/v1/jobs/-x", 422, "invalid_request"),
         ("GET", "/v1/jobs/" + "0" * 32, 404, "unknown_job"),
@@ -139,6 +158,27 @@ def test_the_key_opens(empty_api: Api) -> None:
 def test_health_and_readiness_need_no_key(empty_api: Api) -> None:
     assert empty_api.get("/health", key=None).json() == {"status": "ok"}
     assert empty_api.get("/ready", key=None).json() == {"status": "ready", "catalogue": True, "notifications": True}
+
+
+class AwayCatalogue:
+    """A catalogue whose database is away."""
+
+    def ping(self) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("away"))
+
+
+async def away_broker() -> AsyncIterator[JobNews | None]:
+    raise ConnectionError("away")
+    yield None
+
+
+@pytest.mark.parametrize("gone", ["catalogue", "notifications"])
+def test_without_catalogue_or_broker_the_service_is_not_ready(world: World, gone: str) -> None:
+    away = {"catalogue": AwayCatalogue()} if gone == "catalogue" else {"news": away_broker}
+    with serving(replace(world, **away).app()) as api:  # type: ignore[arg-type]
+        response = api.get("/ready", key=None)
+    there = {"catalogue": True, "notifications": True}
+    assert (response.status_code, response.json()) == (503, {"status": "not ready", **there, gone: False})
 
 
 def test_an_application_without_a_key_is_not_made(world: World) -> None:

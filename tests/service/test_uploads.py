@@ -5,12 +5,14 @@ import gzip
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import anyio
 import httpx
 import pytest
 import structlog
+from pydicom import Dataset
 from starlette.types import Message
 
 from slicebank_store.types import JobKind, JobState, Priority
@@ -129,12 +131,23 @@ def test_a_client_that_goes_away_leaves_nothing(api: Api, world: World) -> None:
 
 
 def test_names_and_identifiers_are_neither_stored_nor_logged(api: Api, world: World, make_files: MakeFiles) -> None:
-    files = {f"DOE^JANE/{name}": content for name, content in make_files(patient_id="MRN-4711").items()}
+    planted = {
+        "BodyPartExamined": "DOE JANE",
+        "SeriesDescription": "DOE",
+        "PatientName": "DOE^JANE",
+        "AccessionNumber": "DOE1",
+    }
+
+    def plant(data: Dataset) -> None:
+        for keyword, value in planted.items():
+            setattr(data, keyword, value)
+
+    files = {f"DOE^JANE/{name}": changed(content, plant) for name, content in make_files(patient_id="MRN-4711").items()}
     with structlog.testing.capture_logs() as logs:
         answer = api.upload({**files, "DOE^JANE/letter.txt": b"secret words " * 20}).json()
     assert answer["rejected"][0]["name"] == "DOE^JANE/letter.txt"
     world.catalogue.close()
-    with sqlite3.connect(world.settings.resolved_data_dir / "catalogue.sqlite") as connection:
+    with closing(sqlite3.connect(world.settings.resolved_data_dir / "catalogue.sqlite")) as connection:
         dump = "\n".join(connection.iterdump())
     names = "\n".join(path.as_posix() for path in world.settings.resolved_data_dir.rglob("*"))
     for text in (dump, names, repr(logs)):
@@ -151,6 +164,32 @@ def test_patient_and_study_can_be_given(api: Api, world: World, make_files: Make
     assert api.get("/v1/series", params={"patient": "B"}).json()["items"] == [series]
     assert api.get("/v1/series", params={"patient": series["patient"]}).json()["items"] == [series]
     assert api.get("/v1/series", params={"patient": "A"}).json()["items"] == []
+
+
+def test_a_patient_given_later_replaces_the_one_stored(api: Api, world: World, make_files: MakeFiles) -> None:
+    worker = FakeWorker(world)
+    first = api.upload(make_files(patient_id="A")).json()["series"][0]
+    worker.embed(first["job_id"])
+    again = api.upload(make_files(patient_id="A")).json()["series"][0]
+    assert api.get("/v1/series", params={"patient": "A"}).json()["items"]
+    given = api.upload(make_files(patient_id="A"), patient="B", study_uid="1.2.3").json()["series"][0]
+    assert first["bag_id"] == again["bag_id"] == given["bag_id"]
+    assert (given["state"], given["study_uid"]) == ("succeeded", "1.2.3")
+    (series,) = api.get("/v1/series", params={"patient": "B"}).json()["items"]
+    assert (series["series_uid"], series["study_uid"]) == (first["series_uid"], "1.2.3")
+    bag = world.catalogue.bags.get("default", first["bag_id"])
+    assert bag is not None
+    assert (bag.patient, bag.study_uid) == (world.keys.patient("default", "B"), "1.2.3")
+
+
+def test_a_head_is_warned_of(api: Api, make_files: MakeFiles) -> None:
+    def head(data: Dataset) -> None:
+        data.BodyPartExamined = "HEAD"
+
+    files = {name: changed(content, head) for name, content in make_files().items()}
+    (series,) = api.upload(files).json()["series"]
+    assert any("face" in warning for warning in series["warnings"])
+    assert api.get(f"/v1/series/{series['series_uid']}").json()["body_part"] == "HEAD"
 
 
 def test_without_a_patient_the_study_stands_for_it(api: Api, world: World, make_files: MakeFiles) -> None:

@@ -54,11 +54,12 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 90) ->
         time.sleep(0.05)
 
 
-def start_service(data_dir: Path, **environment: str) -> Service:
+def start_service(data_dir: Path, *, folder: Path | None = None, **environment: str) -> Service:
     log = (data_dir.parent / f"{data_dir.name}-serve.log").open("ab")
     process = subprocess.Popen(
-        [sys.executable, "-m", "slicebank", "serve", "--port", "0", "--data-dir", str(data_dir)],
+        [sys.executable, "-P", "-m", "slicebank", "serve", "--port", "0", "--data-dir", str(data_dir)],
         env={**os.environ, **environment},
+        cwd=folder,
         stdout=log,
         stderr=log,
         start_new_session=True,

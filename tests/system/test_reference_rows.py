@@ -101,4 +101,6 @@ def test_planted_faults_are_caught(
     wrong = reference.forward(fault(embedded.slices[MIDDLE]), embedded.network)
     rows = slice(2 * MIDDLE.start, 2 * MIDDLE.stop)
     for precision, least in LEAST_COSINE.items():
+        sound = reference.compare(embedded.features[precision][rows], embedded.expected[rows])
+        assert sound.worst_cosine >= least
         assert reference.compare(embedded.features[precision][rows], wrong).worst_cosine < least

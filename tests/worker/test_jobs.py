@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pydicom
 import pytest
 
 from slicebank_imaging.phantom import PhantomHeader, PhantomSpec, make_phantom, write_dicom
@@ -18,9 +19,12 @@ from slicebank_worker.runtime import Role
 from tests.worker.conftest import Workshop
 
 
-def phantom(folder: Path, seed: int = 0, n_slices: int = 24, patient: str | None = None) -> dict[str, bytes]:
+def phantom(
+    folder: Path, seed: int = 0, n_slices: int = 24, patient: str | None = None, name: str = ""
+) -> dict[str, bytes]:
     spec = PhantomSpec(seed=seed, n_slices=n_slices, size=48)
-    written = write_dicom(make_phantom(spec), folder / f"{seed}", header=PhantomHeader(patient_id=patient))
+    header = PhantomHeader(patient_id=patient, name=name)
+    written = write_dicom(make_phantom(spec), folder / f"{seed}{name}", header=header)
     return {path.name: path.read_bytes() for path in written.paths}
 
 
@@ -51,20 +55,50 @@ def test_a_second_message_changes_nothing(workshop: Workshop, tmp_path: Path) ->
 
 
 def test_rows_from_kept_pixels_equal_rows_from_files(workshop: Workshop, tmp_path: Path) -> None:
-    first = workshop.upload(phantom(tmp_path, seed=1), encoder="hu_statistics")
-    workshop.run(first["job_id"])
-    kept = workshop.upload(phantom(tmp_path, seed=1), encoder="dummy", retain=True)
-    workshop.run(kept["job_id"])
-    windows = ["full", "abdomen"]
-    asked = workshop.api.post(
-        f"/v1/series/{kept['series_uid']}/bags", json={"encoder": "hu_statistics", "windows": windows}
-    ).json()
-    workshop.run(asked["job_id"])
+    from_files = workshop.upload(phantom(tmp_path, seed=1), encoder="hu_statistics")
+    workshop.run(from_files["job_id"])
+    twin = workshop.upload(phantom(tmp_path, seed=1, name="twin"), encoder="dummy", retain=True)
+    workshop.run(twin["job_id"])
+    asked = workshop.api.post(f"/v1/series/{twin['series_uid']}/bags", json={"encoder": "hu_statistics"}).json()
+    assert workshop.run(asked["job_id"]).state is JobState.SUCCEEDED
     with (
-        h5py.File(io.BytesIO(workshop.api.get(f"/v1/bags/{first['bag_id']}/file").content)) as files,
-        h5py.File(io.BytesIO(workshop.api.get(f"/v1/bags/{asked['bag_id']}/file").content)) as kept_rows,
+        h5py.File(io.BytesIO(workshop.api.get(f"/v1/bags/{from_files['bag_id']}/file").content)) as first,
+        h5py.File(io.BytesIO(workshop.api.get(f"/v1/bags/{asked['bag_id']}/file").content)) as second,
     ):
-        np.testing.assert_array_equal(files["feats"][:], kept_rows["feats"][0::2])
+        np.testing.assert_array_equal(first["feats"][:], second["feats"][:])
+
+
+def test_the_pixels_of_a_series_outlive_those_of_another_with_the_same_slices(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    files = phantom(tmp_path)
+    first = workshop.upload(files, encoder="dummy", retain=True)
+    copies = {name: with_series(content, "1.2.3.4") for name, content in files.items()}
+    second = workshop.upload(copies, encoder="dummy", retain=True)
+    assert second["series_uid"] == "1.2.3.4"
+    for series in (first, second):
+        workshop.run(series["job_id"])
+    assert workshop.api.delete(f"/v1/series/{first['series_uid']}").status_code == 204
+    asked = workshop.api.post("/v1/series/1.2.3.4/bags", json={"encoder": "hu_statistics"}).json()
+    assert workshop.run(asked["job_id"]).state is JobState.SUCCEEDED
+
+
+def test_kept_pixels_that_are_gone_fail_the_job_with_what_to_do(workshop: Workshop, tmp_path: Path) -> None:
+    series = workshop.upload(phantom(tmp_path), encoder="dummy", retain=True)
+    workshop.run(series["job_id"])
+    (key,) = [key for key in workshop.world.blobs.keys() if "/pixels/" in key]  # noqa: SIM118 - not a mapping
+    workshop.world.blobs.delete(key)
+    asked = workshop.api.post(f"/v1/series/{series['series_uid']}/bags", json={"encoder": "hu_statistics"}).json()
+    job = workshop.run(asked["job_id"])
+    assert (job.state, job.error_code) == (JobState.FAILED, "pixels_missing")
+
+
+def with_series(content: bytes, series_uid: str) -> bytes:
+    data = pydicom.dcmread(io.BytesIO(content))
+    data.SeriesInstanceUID = series_uid
+    buffer = io.BytesIO()
+    data.save_as(buffer)
+    return buffer.getvalue()
 
 
 def test_pixels_alone(workshop: Workshop, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ WorkerError
 │   ├── EncoderUnavailable  the encoder's weights cannot be loaded
 │   ├── BagMissing          a bag that the job needs was deleted
 │   ├── HeadMissing         the head is not there
+│   ├── PixelsMissing       the kept pixels of the series cannot be read
 │   ├── WindowMissing       a bag lacks a window that the head reads
 │   └── TrainingFailed      the cohort cannot be learnt from
 └── Interrupted             not the job's fault
@@ -27,7 +28,7 @@ class WorkerError(Exception):
 class JobError(WorkerError):
     """The job failed for a reason of its own."""
 
-    code: ClassVar[str] = "job_failed"
+    code: str = "job_failed"
     retryable: ClassVar[bool] = True
 
 
@@ -73,11 +74,22 @@ class WindowMissing(JobError):
     retryable = False
 
 
+class PixelsMissing(JobError):
+    """The kept pixels of the series cannot be read."""
+
+    code = "pixels_missing"
+    retryable = False
+
+
 class TrainingFailed(JobError):
-    """The head cannot be trained on this cohort."""
+    """The head cannot be trained on this cohort; the code is that of the error that says why."""
 
     code = "training_failed"
     retryable = False
+
+    def __init__(self, detail: str, code: str) -> None:
+        super().__init__(detail)
+        self.code = code
 
 
 class Interrupted(WorkerError):

@@ -1,6 +1,5 @@
 """What a head is asked to learn and how: task and training settings, read strictly. No torch here."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
@@ -67,8 +66,10 @@ class TaskSpec:
             kind = TaskKind(values["kind"])
         except (KeyError, ValueError) as error:
             raise BadTask(f"The task's kind must be one of {', '.join(TaskKind)}.") from error
-        labels = values.get("labels") or ()
-        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        labels = values.get("labels")
+        if labels is None:
+            return cls(kind)
+        if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
             raise BadTask("The task's labels must be a list of names.")
         return cls(kind, tuple(label.strip() for label in labels))
 
@@ -142,11 +143,17 @@ _RANGES: Mapping[str, tuple[bool, float, float]] = {
 def _number(name: str, value: object) -> float | int:
     whole, lowest, highest = _RANGES[name]
     wanted = f"{name} must be a {'whole ' if whole else ''}number from {lowest:g} to {highest:g}"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadTrainingValue(f"{wanted}, not {value!r}.")
-    if (whole and value != int(value)) or not lowest <= value <= highest:
-        raise BadTrainingValue(f"{wanted}, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadTrainingValue(f"{wanted}, not {_shown(value)}.")
+    # The range comes first: it refuses NaN and infinity, and compares whole numbers that no float can hold.
+    if not lowest <= value <= highest or (whole and value != int(value)):
+        raise BadTrainingValue(f"{wanted}, not {_shown(value)}.")
     return int(value) if whole else float(value)
+
+
+def _shown(value: object) -> str:
+    # Lists and objects may be as large and as deep as a request may be.
+    return repr(value)[:40] if value is None or isinstance(value, str | int | float) else type(value).__name__
 
 
 def _names(value: object) -> tuple[str, ...]:

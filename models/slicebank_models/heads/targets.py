@@ -89,19 +89,19 @@ def resolve_targets(table: LabelTable, task: TaskSpec) -> Targets:
         )
     places = [table.columns.index(label) for label in labels]
     by_key = {
-        key: tuple(_answer(values[place], key, table.columns[place]) for place in places)
-        for key, values in table.rows.items()
+        key: tuple(_answer(values[place], number, table.columns[place]) for place in places)
+        for number, (key, values) in enumerate(table.rows.items(), start=1)
     }
     return Targets(TaskSpec(task.kind, tuple(labels)), by_key)
 
 
-def _answer(text: str, key: str, column: str) -> int | None:
+def _answer(text: str, number: int, column: str) -> int | None:
     word = text.lower()
     if word in _MISSING:
         return None
     if word in _POSITIVE or word in _NEGATIVE:
         return int(word in _POSITIVE)
-    raise MalformedLabels(f"{column!r} of {key} is {text[:64]!r}; use 1, 0, or nothing where it is not known.")
+    raise MalformedLabels(f"{column!r} of case {number} is {text[:64]!r}; use 1, 0, or nothing where it is not known.")
 
 
 def _resolve_classes(table: LabelTable, task: TaskSpec) -> Targets:

@@ -53,10 +53,10 @@ def read_labels(labels: str | Rows, *, max_rows: int) -> LabelTable:
 
 
 def _header(cells: Sequence[str]) -> tuple[LabelKey, tuple[str, ...]]:
-    first, *columns = (cell.strip() for cell in cells)
+    first, columns = cells[:1], [cell.strip() for cell in cells[1:]]
     keys = ", ".join(LabelKey)
     try:
-        key = LabelKey(first.lower())
+        key = LabelKey("".join(first).strip().lower())
     except ValueError:
         raise MalformedLabels(
             f"the first column of the labels must be one of {keys}, and the first line must say which"
@@ -96,6 +96,8 @@ def _from_text(text: str) -> list[tuple[int, list[str]]]:
 
 
 def _from_rows(rows: Rows) -> list[tuple[int, list[str]]]:
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping | list | tuple) for row in rows):
+        raise MalformedLabels("the labels must be CSV text, or a list of rows, each an object or a list of cells")
     if not rows:
         return []
     first = rows[0]

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+from slicebank_imaging.body_parts import HEAD_TERMS
 from slicebank_imaging.grouping import CTSeries, group_series
 from slicebank_imaging.options import ImportOptions
 from slicebank_models.cards import EncoderCard
@@ -144,6 +145,10 @@ def _incoming(context: Context, series: CTSeries, request: IntakeRequest) -> Inc
         warnings.append(
             "the files carry no PatientID; the study stands for its patient. Give patient= to say who it is"
         )
+    if request.embed and series.body_part in HEAD_TERMS:
+        warnings.append(
+            "the bag holds pictures of a head, which can show a face; SLICEBANK_THUMBNAILS=false leaves them out"
+        )
     return IncomingSeries(
         project=context.project,
         series_uid=series.series_uid,
@@ -169,4 +174,5 @@ def _incoming(context: Context, series: CTSeries, request: IntakeRequest) -> Inc
         default_stack=series.default_stack,
         options=request.options.as_dict(),
         warnings=tuple(warnings),
+        named_by_sender=request.patient is not None or request.study_uid is not None,
     )

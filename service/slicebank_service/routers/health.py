@@ -34,16 +34,14 @@ async def health() -> Health:
 
 @router.get("/ready", responses={503: {"model": Readiness}})
 def ready(context: Ctx, response: Response) -> Readiness:
-    """Says whether the catalogue answers and job changes are heard of; 503 without a catalogue.
-
-    Without notifications the service works on, only slower: waiting requests look for themselves.
-    """
+    """Says whether the catalogue answers and the broker tells of job changes; 503 without either."""
     try:
-        context.catalogue.jobs.list(context.project, limit=1)
+        context.catalogue.ping()
         catalogue = True
     except (StoreError, SQLAlchemyError):
         catalogue = False
+    notifications = context.hub.connected
+    there = catalogue and notifications
+    if not there:
         response.status_code = 503
-    return Readiness(
-        status="ready" if catalogue else "not ready", catalogue=catalogue, notifications=context.hub.connected
-    )
+    return Readiness(status="ready" if there else "not ready", catalogue=catalogue, notifications=notifications)

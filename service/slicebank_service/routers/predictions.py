@@ -15,7 +15,13 @@ from slicebank_service.answers.predictions import PredictionPending, PredictionV
 from slicebank_service.asking import Subject, subject_of_bag, subject_of_series, subject_of_study
 from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
 from slicebank_service.dispatching import dispatch
-from slicebank_service.errors import HeadNotReady, PredictionFailed, PredictionNotReady, UnknownPrediction
+from slicebank_service.errors import (
+    DependencyFailed,
+    HeadNotReady,
+    PredictionFailed,
+    PredictionNotReady,
+    UnknownPrediction,
+)
 from slicebank_service.routers.heads import find_head
 from slicebank_service.routers.jobs import show
 from slicebank_service.waiting import wait_until_final
@@ -133,15 +139,42 @@ def _answer_or_job(context: Context, head: HeadRecord, subject: Subject) -> Pred
 
 
 async def _outcome(context: Context, request: Request, job: JobRecord, patience: float) -> PredictionRecord | JobRecord:
-    """The prediction, if its job succeeds in time, else the job as it then is."""
+    """The prediction, if its job succeeds in time, else the job, which goes on.
+
+    Raises:
+        PredictionFailed: the job has ended without a prediction.
+        UnknownPrediction: the prediction was made, and removed since.
+    """
     job = next(iter(await wait_until_final(context, request, [job.job_id], patience)), job)
-    if job.state is JobState.FAILED and job.waits_for is None:
-        view = job_view(job, queue_position=None, now=time.time())
-        raise PredictionFailed(f"job {job.job_id} failed: {job.error_detail}", job=view.model_dump())
-    if job.state is not JobState.SUCCEEDED or job.prediction_id is None:
+    if not job.state.final:
         return job
-    made = await anyio.to_thread.run_sync(context.catalogue.predictions.get, context.project, job.prediction_id)
-    return made if made is not None else job
+    if job.state is not JobState.SUCCEEDED:
+        raise await anyio.to_thread.run_sync(_failure, context, job)
+    return await anyio.to_thread.run_sync(_find, context, job.prediction_id or "")
+
+
+def _failure(context: Context, job: JobRecord) -> PredictionFailed:
+    view = job_view(job, queue_position=None, now=time.time()).model_dump()
+    if job.state is JobState.FAILED and job.waits_for is not None:
+        return DependencyFailed(f"the bag to answer from was not made: {_cause(context, job.waits_for)}", job=view)
+    return PredictionFailed(_ending(job), job=view)
+
+
+def _cause(context: Context, job_id: str) -> str:
+    """How the job ended that a chain of waiting jobs begins with."""
+    job = context.catalogue.jobs.get(context.project, job_id)
+    if job is None:
+        return f"job {job_id} was deleted; ask again"
+    if job.state is JobState.FAILED and job.waits_for is not None:
+        return _cause(context, job.waits_for)
+    return _ending(job)
+
+
+def _ending(job: JobRecord) -> str:
+    if job.state is JobState.FAILED:
+        return f"job {job.job_id} failed ({job.error_code}): {job.error_detail}"
+    # A job that was tried again meanwhile is neither failed nor cancelled.
+    return f"job {job.job_id} is {job.state.value}; ask again"
 
 
 def _pending(context: Context, job: JobRecord, subject: Subject) -> PredictionPending:

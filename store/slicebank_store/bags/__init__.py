@@ -1,7 +1,7 @@
 """Bags: one HDF5 file of row vectors a stack and recipe, which STAMP, TRIDENT, CLAM and CLEAR read unchanged."""
 
 from slicebank_store.bags.format import BagHeader, BagSlice, SkippedSlice
-from slicebank_store.bags.reader import Bag, read_bag, read_features, read_thumbnails
+from slicebank_store.bags.reader import Bag, read_bag, read_thumbnails
 from slicebank_store.bags.writer import BagFile, BagWriter
 
 __all__ = [
@@ -12,6 +12,5 @@ __all__ = [
     "BagWriter",
     "SkippedSlice",
     "read_bag",
-    "read_features",
     "read_thumbnails",
 ]

@@ -106,23 +106,6 @@ def read_bag(path: Path) -> Bag:
     return bag
 
 
-def read_features(path: Path, windows: Sequence[str] | None = None) -> NDArray[np.float32]:
-    """Rows (N, D) float32 of a bag, or of some of its windows, in row order.
-
-    Raises:
-        BadBag: the file is not a bag, or has no such window.
-    """
-    bag = read_bag(path)
-    if windows is None:
-        return bag.features
-    number = {window.name: index for index, window in enumerate(bag.windows)}
-    if missing := [name for name in windows if name not in number]:
-        msg = f"The bag has no window {', '.join(missing)}: it has {', '.join(number)}."
-        raise BadBag(msg)
-    chosen: NDArray[np.float32] = bag.features[np.isin(bag.window_index, [number[name] for name in windows])]
-    return chosen
-
-
 def read_thumbnails(path: Path, slices: Sequence[int]) -> list[bytes | None]:
     """JPEG bytes of slices of the stack, in the order asked for; None where the bag has no picture of a slice.
 

@@ -42,7 +42,7 @@ class Database:
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
         else:
             options["pool_pre_ping"] = True
-        self._engine = create_engine(parsed, **options)
+        self._engine = create_engine(parsed, hide_parameters=True, **options)  # rows must not get into logs
         self._writer = self._engine.execution_options(**{_WRITES: True})
         if self.sqlite_file is not None:
             event.listen(self._engine, "connect", _prepare_sqlite)

@@ -48,6 +48,7 @@ class IncomingSeries:
         default_stack: number of the stack to embed when none is asked for.
         options: import options.
         warnings: sentences for the uploader.
+        named_by_sender: patient or study were given beside the files: they replace what is stored, bags included.
     """
 
     project: str
@@ -59,6 +60,7 @@ class IncomingSeries:
     default_stack: int
     options: JSON
     warnings: tuple[str, ...] = ()
+    named_by_sender: bool = False
 
 
 @dataclass(frozen=True, slots=True)

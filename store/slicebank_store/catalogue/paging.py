@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, or_
@@ -26,12 +27,14 @@ def decode_cursor(cursor: str) -> tuple[float, str]:
         BadCursor: it was not written by it.
     """
     try:
-        value = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError:  # base64, UTF-8 and JSON errors are all of this kind
-        value = None
-    match value:
-        case [int() | float() as created_at, str() as identifier]:
-            return float(created_at), identifier
+        match json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))):
+            case [int() | float() as created_at, str() as identifier]:
+                time = float(created_at)
+                identifier.encode()  # a lone surrogate is no text to a database, and PostgreSQL takes no NUL
+                if math.isfinite(time) and "\0" not in identifier:
+                    return time, identifier
+    except (ValueError, OverflowError, RecursionError):  # base64, UTF-8 and JSON errors are of the first kind
+        pass
     msg = "The cursor is not one of this list: begin again without a cursor."
     raise BadCursor(msg)
 

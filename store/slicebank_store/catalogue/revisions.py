@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, insert, select, update
 
 from slicebank_store.catalogue.incoming import IncomingSeries, IncomingStack
 from slicebank_store.catalogue.series import describe_stack
-from slicebank_store.catalogue.tables import revisions, series, stacks
+from slicebank_store.catalogue.tables import bags, revisions, series, stacks
 from slicebank_store.types import JSON
 
 StackRow = Mapping[str, Any]
@@ -51,6 +51,15 @@ def lock_series(connection: Connection, project: str, series_uid: str) -> dict[s
     query = select(series).where(series.c.project == project, series.c.series_uid == series_uid)
     row = connection.execute(query.with_for_update()).mappings().first()
     return None if row is None else {str(name): value for name, value in row.items()}
+
+
+def rename_owner(connection: Connection, owner: dict[str, Any], incoming: IncomingSeries) -> dict[str, Any]:
+    """Gives a known series, and its bags, the patient and study that its sender names now; the series' row as it is then."""
+    named = {"study_uid": incoming.study_uid, "patient": incoming.patient}
+    for table in (series, bags):
+        which = and_(table.c.project == incoming.project, table.c.series_uid == incoming.series_uid)
+        connection.execute(update(table).where(which).values(**named))
+    return {**owner, **named}
 
 
 def load_revision(connection: Connection, owner: Mapping[str, Any], revision: int) -> Known | None:

@@ -9,7 +9,14 @@ from sqlalchemy import Connection
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.incoming import EmbedRequest, IncomingSeries, IncomingStack, Submitted
 from slicebank_store.catalogue.planning import Plan, plan_kept, plan_upload
-from slicebank_store.catalogue.revisions import Known, add_revision, load_revision, lock_series, repeated_by
+from slicebank_store.catalogue.revisions import (
+    Known,
+    add_revision,
+    load_revision,
+    lock_series,
+    rename_owner,
+    repeated_by,
+)
 from slicebank_store.errors import PixelsNotKept, UnknownSeries, UnknownStack
 from slicebank_store.recipe import Recipe
 from slicebank_store.types import BagLevel, Priority
@@ -46,6 +53,8 @@ class Submissions:
         def submit(connection: Connection) -> list[Submitted]:
             chosen = _chosen(incoming, request)
             owner = lock_series(connection, incoming.project, incoming.series_uid)
+            if owner is not None and incoming.named_by_sender:
+                owner = rename_owner(connection, owner, incoming)
             for known in [] if owner is None else repeated_by(connection, owner, incoming):
                 plans = _plan_all(connection, known, chosen, request)
                 if plans is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from slicebank.cli.paths import existing_path
 from tests.client.resources.test_heads import ANSWER, STARTED
 from tests.client.resources.test_series import accepted, folder
 from tests.client.shell import Run
@@ -14,13 +16,18 @@ from tests.client.speaking_server import Reply, SpeakingServer, bag_answer, job,
 
 Shell = Callable[..., Run]
 BAG = "b" * 32
-HEAD = {
+HEAD: dict[str, Any] = {
     "head_id": "h",
     "name": "liver",
     "version": 1,
     "promoted": True,
     "task": {"kind": "binary", "labels": ["lesion"]},
-    "metrics": {"mean": {"auroc": 0.91, "f1": 0.8}, "sd": {"auroc": 0.02}},
+    "metrics": {
+        "mean": {"auroc": 0.91, "f1": 0.8},
+        "sd": {"auroc": 0.02},
+        "test": {"auroc": 0.88, "f1": 0.7, "auprc": None},
+        "warnings": ["few cases", "few positives"],
+    },
 }
 
 
@@ -54,6 +61,20 @@ def test_upload_without_waiting(slicebank: Shell, server: SpeakingServer, tmp_pa
     server.on("POST /v1/series", Reply(202, accepted()))
     assert slicebank("upload", folder(tmp_path, "1"), "--no-wait").status == 0
     assert server.asked("GET /v1/jobs/job-1.2.3") == []
+
+
+def test_a_tilde_that_the_shell_left_is_the_home_folder(
+    slicebank: Shell, server: SpeakingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder(tmp_path, "1")
+    server.on("POST /v1/series", Reply(202, accepted()))
+    assert slicebank("upload", "~/study", "--no-wait").status == 0
+    assert existing_path("~/study") == tmp_path / "study"
+    for arguments in (("upload", "~/nothing"), ("demo", "--data=~/nothing"), ("upload", "~nobody-of-this-name/x")):
+        run = slicebank(*arguments)
+        assert run.status == 2
+        assert "does not exist" in run.err
 
 
 def test_upload_fails_with_its_job(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
@@ -144,7 +165,16 @@ def test_heads(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None
     assert "AUROC 0.910 ± 0.020" in run.out
     assert "few cases" in run.err
     assert server.requests[0].json["training"] == {"folds": 3, "windows": "full"}
+    assert run.err.count("few cases") == 1, "each warning is said once"
+    assert "few positives" in run.err
     assert "liver *" in slicebank("heads", "list").out
+    shown = slicebank("heads", "show", "h")
+    assert "AUROC 0.880, F1 0.700" in shown.out
+    assert "Warning: few cases" in shown.err
+    server.on("GET /v1/heads/h", {**HEAD, "metrics": {**HEAD["metrics"], "test": None, "warnings": []}})
+    shown = slicebank("heads", "show", "h")
+    assert "test" not in shown.out
+    assert shown.err == ""
     assert slicebank("heads", "show", "h", "--json").json["name"] == "liver"
     assert slicebank("heads", "promote", "h").status == 0
     assert slicebank("heads", "delete", "h", "-y").status == 0

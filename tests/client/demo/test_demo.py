@@ -107,4 +107,4 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
 
 def test_settings_of_a_server_of_ones_own_are_not_inherited(tmp_path: Path) -> None:
     server = DemoServer(tmp_path, {"SLICEBANK_BROKER_URL": "redis://x", "HOME": "/h"})
-    assert server._environ == {"HOME": "/h", "OMP_WAIT_POLICY": "PASSIVE"}
+    assert server._environ == {"HOME": "/h", "PYTHONSAFEPATH": "1"}

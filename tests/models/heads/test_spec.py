@@ -29,8 +29,8 @@ def test_unknown_keys_are_named_with_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("lr", value) for value in (0, -1e-3, 2, math.nan, math.inf, "1e-3", None, True, [1e-3])),
-        *(("folds", value) for value in (1, 21, 2.5, "5", True)),
+        *(("lr", value) for value in (0, -1e-3, 2, math.nan, math.inf, 10**400, "1e-3", None, True, [1e-3])),
+        *(("folds", value) for value in (1, 21, 2.5, math.nan, "5", True)),
         *(("max_rows", value) for value in (0, 10**9)),
         *(("test_fraction", value) for value in (-0.1, 1.0)),
         *(("seed", value) for value in (-1, 2**31)),
@@ -60,6 +60,9 @@ def test_tasks_survive_json() -> None:
         {"kind": "multilabel", "labels": [""]},
         {"kind": "multilabel", "labels": "ab"},
         {"kind": "multilabel", "labels": [1]},
+        {"kind": "binary", "labels": 5},
+        {"kind": "binary", "labels": 0},
+        {"kind": "binary", "labels": {"a": 1}},
         {"kind": "multilabel", "labels": [str(i) for i in range(1001)]},
         {"kind": "binary", "classes": []},
     ],

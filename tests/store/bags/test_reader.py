@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from slicebank_store.bags import read_bag, read_features, read_thumbnails
+from slicebank_store.bags import read_bag, read_thumbnails
 from slicebank_store.errors import BadBag
 from slicebank_store.recipe import Recipe
 
@@ -35,15 +35,6 @@ def test_slices_are_found_by_their_number(tmp_path: Path) -> None:
     for index in (1, 4):
         with pytest.raises(BadBag):
             bag.slice_position(index)
-
-
-def test_features_of_some_windows(tmp_path: Path) -> None:
-    _, rows = write(tmp_path / "bag", 3)
-    np.testing.assert_array_equal(read_features(tmp_path / "bag"), rows.reshape(6, -1))
-    np.testing.assert_array_equal(read_features(tmp_path / "bag", ["lung"]), rows[:, 1])
-    np.testing.assert_array_equal(read_features(tmp_path / "bag", ["lung", "abdomen"]), rows.reshape(6, -1))
-    with pytest.raises(BadBag, match="bone"):
-        read_features(tmp_path / "bag", ["bone"])
 
 
 def test_thumbnails_by_slice(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ..builders import PROJECT, Clock
 
 
 @settings(deadline=None)
-@given(st.floats(0, 1e11), st.text(st.characters(codec="utf-8"), max_size=64))
+@given(st.floats(0, 1e11), st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=64))
 def test_cursors_come_back_exactly(time: float, identifier: str) -> None:
     cursor = encode_cursor(time, identifier)
     assert decode_cursor(cursor) == (time, identifier)
@@ -31,10 +31,21 @@ def test_other_texts_are_no_cursors(text: str) -> None:
         decode_cursor(text)
 
 
-@pytest.mark.parametrize("value", [[1], [1, 2], ["a", "b"], {}, None, [1, "a", "b"]])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *([1], [1, 2], ["a", "b"], {}, None, [1, "a", "b"]),
+        *([10**400, "a"], [float("nan"), "a"], [float("inf"), "a"], [1, "\ud800"], [1, "a\0"]),
+    ],
+)
 def test_other_json_is_no_cursor(value: object) -> None:
     with pytest.raises(BadCursor):
         decode_cursor(base64.urlsafe_b64encode(json.dumps(value).encode()).decode())
+
+
+def test_depth_is_no_cursor() -> None:
+    with pytest.raises(BadCursor):
+        decode_cursor(base64.urlsafe_b64encode(b"[" * 100_000).decode())
 
 
 def test_pages_give_every_row_once_newest_first(catalogue: Catalogue, clock: Clock) -> None:

@@ -43,6 +43,7 @@ class Embedder:
             keeper: PixelKeeper | None = None
             if job.kind is JobKind.IMPORT or job.params["retain"]:
                 keeper = PixelKeeper(self._part(stack, f"{job.job_id}.pixels"), manifest)
+                stack.callback(keeper.abandon)
                 load = keeper.through(load)
             if job.kind is JobKind.IMPORT:
                 skipped = self._load_all(hold, load, manifest)
@@ -127,7 +128,7 @@ class Embedder:
             windows=recipe.as_dict()["windows"],
             sha256=file.sha256,
             size_bytes=file.size_bytes,
-            blob_key=bag_key(job.project, recipe.encoder, bag_id, fence),
+            blob_key=bag_key(job.project, recipe.encoder, bag_id, job.job_id, fence),
             created_at=time.time(),
             skipped=[item.as_dict() for item in file.skipped],
         )
@@ -146,7 +147,7 @@ class Embedder:
         put: dict[str, Path] = {}
         key = None
         if keeper is not None:
-            key = pixels_key(job.project, manifest["content_digest"], hold.lease.fence)
+            key = pixels_key(job.project, job.job_id, hold.lease.fence)
             put[key] = keeper.close()
         if bag is not None and file is not None:
             put[bag.blob_key] = file.path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from slicebank_imaging.errors import DecodeFailed
@@ -12,10 +12,10 @@ from slicebank_imaging.pixels import CTSlice, SliceLoader
 from slicebank_imaging.slices import SliceRef
 from slicebank_imaging.windows import PADDING_HU
 from slicebank_store.catalogue.records import JobRecord
-from slicebank_store.errors import SliceNotKept, UploadMissing
+from slicebank_store.errors import BadPixels, BlobMissing, SliceNotKept, UploadMissing
 from slicebank_store.retained import RetainedReader, RetainedWriter
 from slicebank_store.types import JSON, PixelSource
-from slicebank_worker.errors import StagingMissing
+from slicebank_worker.errors import PixelsMissing, StagingMissing
 from slicebank_worker.runtime import Runtime
 
 LoadSlice = Callable[[int], CTSlice]
@@ -28,10 +28,16 @@ def open_slices(runtime: Runtime, job: JobRecord, manifest: JSON) -> Iterator[Lo
 
     Raises:
         StagingMissing: the upload is gone.
+        PixelsMissing: the kept pixels are gone or damaged.
     """
     refs = [SliceRef.from_dict(value) for value in manifest["slices"]]
     if PixelSource(job.params["source"]) is PixelSource.KEPT:
-        with runtime.blobs.open_local(manifest["pixels_key"]) as path, RetainedReader(path) as reader:
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(runtime.blobs.open_local(manifest["pixels_key"]))
+                reader = stack.enter_context(RetainedReader(path))
+            except (BlobMissing, BadPixels) as error:
+                raise PixelsMissing("the kept pixels of this series cannot be read; upload it again") from error
             yield lambda index: _kept_slice(reader, refs[index], index)
         return
     try:
@@ -59,6 +65,7 @@ class PixelKeeper:
             path, n_slices=len(manifest["slices"]), rows=manifest["rows"], columns=manifest["columns"]
         )
         self._lock = threading.Lock()
+        self._open = True
 
     def through(self, load: LoadSlice) -> LoadSlice:
         """A loader that keeps every slice it gives."""
@@ -67,7 +74,8 @@ class PixelKeeper:
             ct = load(index)
             hu = ct.hounsfield()
             with self._lock:
-                self._writer.write(index, hu)
+                if self._open:  # a slice that was decoding when the job ended
+                    self._writer.write(index, hu)
             return ct
 
         return load_and_keep
@@ -75,5 +83,13 @@ class PixelKeeper:
     def close(self) -> Path:
         """Finishes the file."""
         with self._lock:
+            self._open = False
             self._writer.close()
         return self.path
+
+    def abandon(self) -> None:
+        """Lets go of the file if it was not finished."""
+        with self._lock:
+            if self._open:
+                self._open = False
+                self._writer.abandon()

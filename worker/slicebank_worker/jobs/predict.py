@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from slicebank_models.heads.ensemble import HeadEnsemble, HeadPrediction
 from slicebank_store.bags import Bag, read_bag
+from slicebank_store.bags.format import MICROMETRES_PER_MM, SCAN_INDEX
 from slicebank_store.catalogue.records import HeadRecord, PredictionRecord
+from slicebank_store.types import BagLevel
 from slicebank_worker.errors import BagMissing, HeadMissing
 from slicebank_worker.jobs.windows import rows_of_windows
 from slicebank_worker.leases import Hold
@@ -88,8 +90,11 @@ def attention_json(bag: Bag, rows: NDArray[np.intp], answer: HeadPrediction) -> 
     by_slice: dict[int, float] = {}
     for at, row in enumerate(rows):
         slice_index = int(bag.slice_index[row])
-        position = bag.slice_position(slice_index)
         weight = float(answer.attention[at])
+        if bag.level is BagLevel.SCAN:
+            by_row.append(_scan_row(int(row), weight, float(answer.attention_logits[at]), bag))
+            continue
+        position = bag.slice_position(slice_index)
         by_slice[slice_index] = by_slice.get(slice_index, 0.0) + weight
         by_row.append(
             {
@@ -115,3 +120,17 @@ def attention_json(bag: Bag, rows: NDArray[np.intp], answer: HeadPrediction) -> 
         for index in sorted(by_slice)
     ]
     return {"rows": by_row, "slices": slices}
+
+
+def _scan_row(row: int, weight: float, logit: float, bag: Bag) -> dict[str, Any]:
+    """The one row of a scan-level bag, which belongs to no slice."""
+    return {
+        "row": row,
+        "slice_index": SCAN_INDEX,
+        "window": None,
+        "sop_instance_uid": None,
+        "instance_number": None,
+        "z_mm": float(bag.coords[row, 0]) / MICROMETRES_PER_MM,
+        "weight": weight,
+        "logit": logit,
+    }

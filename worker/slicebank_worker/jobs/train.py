@@ -75,7 +75,7 @@ class Trainer:
             hold.check()
             raise JobCancelled(job.job_id) from cancelled
         except ModelsError as error:
-            raise TrainingFailed(str(error)) from error
+            raise TrainingFailed(str(error), error.code) from error
         hold.check()
         weights = trained.ensemble.to_bytes()
         key = head_key(job.project, head_id, hold.lease.fence)

@@ -33,8 +33,11 @@ class KnownPlugin:
 
 KNOWN: Mapping[str, KnownPlugin] = {
     "serve": KnownPlugin("Run the whole service on this machine: broker, API and workers.", ALL_EXTRAS),
+    "admin.migrate": KnownPlugin("Create the catalogue, or bring it to this version.", "service"),
     "encoders.add": KnownPlugin("Register an encoder with weights of your own.", "worker"),
 }
+
+GROUPS: Mapping[str, str] = {"admin": "Care of an installation."}
 
 
 def add_plugins(app: typer.Typer, groups: dict[str, typer.Typer], found: Iterable[EntryPoint] | None = None) -> None:
@@ -49,7 +52,8 @@ def add_plugins(app: typer.Typer, groups: dict[str, typer.Typer], found: Iterabl
     for name in sorted({*KNOWN, *points}):
         group_name, _, leaf = name.rpartition(".")
         if group_name and group_name not in groups:
-            groups[group_name] = typer.Typer(help=f"Commands about {group_name}.", no_args_is_help=True)
+            about = GROUPS.get(group_name, f"Commands about {group_name}.")
+            groups[group_name] = typer.Typer(help=about, no_args_is_help=True)
             app.add_typer(groups[group_name], name=group_name)
         target = groups[group_name] if group_name else app
         known = KNOWN.get(name, KnownPlugin(f"A command of {_origin(points.get(name))}.", ALL_EXTRAS))

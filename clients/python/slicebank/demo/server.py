@@ -44,8 +44,8 @@ class DemoServer:
         self.log = data_dir / "logs" / "serve.log"
         inherited = os.environ if environ is None else environ
         self._environ = {name: value for name, value in inherited.items() if not name.startswith("SLICEBANK_")}
-        # OpenMP threads spin while they wait: measured 3 to 15 times slower where two cores are shared with others.
-        self._environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        # `python -m` would look for modules in the user's folder first, where any random.py could lie.
+        self._environ["PYTHONSAFEPATH"] = "1"
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
 

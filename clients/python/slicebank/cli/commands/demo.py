@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from slicebank.cli.command import command
+from slicebank.cli.paths import existing_path
 from slicebank.cli.session import Session
 
 
@@ -20,7 +21,12 @@ def demo(
     session: Session,
     data: Annotated[
         Path | None,
-        typer.Option(exists=True, help="Your own CT: a folder, zip or DICOM file.", show_default="phantoms are made"),
+        typer.Option(
+            parser=existing_path,
+            metavar="PATH",
+            help="Your own CT: a folder, zip or DICOM file.",
+            show_default="phantoms are made",
+        ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Where the results go.")] = Path(
         "demo-output"
@@ -33,4 +39,4 @@ def demo(
     """See all of it at work: a server of its own, CT series, bags, a head, a prediction with its slices."""
     from slicebank.demo import run_demo
 
-    run_demo(session.output, data=data, folder=output, keep=keep)
+    run_demo(session.output, data=data, folder=output.expanduser(), keep=keep)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,7 +75,7 @@ def train(
             bar = JobsBar(output, 1)
             with bar:
                 client.jobs.wait(started.job_id, on_progress=bar)
-            _print_head(session, client.heads.get(started.head_id))
+            _print_head(session, client.heads.get(started.head_id), said=started.warnings)
         elif output.as_json:
             output.json(started)
         else:
@@ -150,7 +150,8 @@ def metrics_phrase(metrics: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _print_head(session: Session, head: Head) -> None:
+def _print_head(session: Session, head: Head, *, said: Sequence[str] = ()) -> None:
+    """Prints a head; of the warnings of its report those that were not said yet."""
     if session.output.as_json:
         session.output.json(head)
         return
@@ -165,11 +166,15 @@ def _print_head(session: Session, head: Head) -> None:
             "cases": head.n_cases or None,
             "training": head.training,
             "over folds": metrics_phrase(head.metrics),
+            "test": metrics_phrase({"mean": head.metrics.get("test")}),
             "versions": len(head.versions) or None,
             "training data deleted": head.training_data_deleted or None,
             "created": head.created_at,
         }
     )
+    for warning in head.metrics.get("warnings") or ():
+        if warning not in said:
+            session.output.note(f"[yellow]Warning:[/] {escape(str(warning))}")
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from slicebank.cli.command import command
 from slicebank.cli.output import Output
+from slicebank.cli.paths import existing_path
 from slicebank.cli.progress import JobsBar, UploadBar
 from slicebank.cli.session import Session
 from slicebank.client import Client
@@ -29,7 +30,8 @@ def register(app: typer.Typer) -> None:
 def upload(
     session: Session,
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="DICOM files, folders of them, zip or tar.", exists=True)
+        list[Path],
+        typer.Argument(metavar="PATH...", help="DICOM files, folders of them, zip or tar.", parser=existing_path),
     ],
     encoder: Annotated[str | None, typer.Option(help="Encoder id; the server's default otherwise.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the bags are made.")] = True,

@@ -1,0 +1,72 @@
+"""A head's windows as rows of a bag, and its attention as rows and slices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from slicebank_models.heads.ensemble import HeadPrediction
+from slicebank_store.bags import Bag
+from slicebank_store.recipe import RecipeWindow
+from slicebank_store.types import BagLevel
+from slicebank_worker.errors import WindowMissing
+from slicebank_worker.jobs.predict import attention_json
+from slicebank_worker.jobs.windows import rows_of_windows
+
+WINDOWS = (RecipeWindow("abdomen", -175, 275), RecipeWindow("lung", -1500, 500))
+
+
+def bag(kept: list[int], *, scan: bool = False) -> Bag:
+    """Slices `kept` of a stack, 5 mm apart, two rows each; or one row for the scan."""
+    slices = np.array(kept, np.int32)
+    rows = np.full(1, -1, np.int32) if scan else np.repeat(slices, 2)
+    windows = np.full(1, -1, np.int8) if scan else np.tile(np.array([0, 1], np.int8), len(kept))
+    coords = np.zeros((len(rows), 2), np.float32)
+    coords[:, 0] = 7000 if scan else rows * 5000
+    return Bag(
+        features=np.zeros((len(rows), 3), np.float32),
+        coords=coords,
+        slice_index=rows,
+        window_index=windows,
+        slice_numbers=slices,
+        z_mm=slices * 5.0,
+        instance_number=100 - slices,
+        sop_instance_uid=tuple(f"1.2.{index}" for index in kept),
+        frame_number=np.ones(len(kept), np.int32),
+        windows=WINDOWS,
+        level=BagLevel.SCAN if scan else BagLevel.SLICE,
+        attrs={},
+    )
+
+
+def test_rows_of_windows() -> None:
+    assert rows_of_windows(bag([0, 1, 3]), None).tolist() == [0, 1, 2, 3, 4, 5]
+    assert rows_of_windows(bag([0, 1, 3]), ["lung"]).tolist() == [1, 3, 5]
+    assert rows_of_windows(bag([0, 1, 3]), ["lung", "abdomen"]).tolist() == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(WindowMissing, match="bone"):
+        rows_of_windows(bag([0]), ["bone"])
+
+
+def test_attention_by_row_and_slice() -> None:
+    weights = np.array([0.1, 0.2, 0.05, 0.05, 0.2, 0.4])
+    told = attention_json(bag([0, 1, 3]), np.arange(6), HeadPrediction((), weights, np.log(weights)))
+    assert [row["slice_index"] for row in told["rows"]] == [0, 0, 1, 1, 3, 3]
+    assert told["rows"][5] == {
+        "row": 5,
+        "slice_index": 3,
+        "window": "lung",
+        "sop_instance_uid": "1.2.3",
+        "instance_number": 97,
+        "z_mm": 15.0,
+        "weight": 0.4,
+        "logit": float(np.log(0.4)),
+    }
+    assert [(item["slice_index"], item["rank"]) for item in told["slices"]] == [(0, 2), (1, 3), (3, 1)]
+    assert [item["weight"] for item in told["slices"]] == pytest.approx([0.3, 0.1, 0.6])
+
+
+def test_a_scan_level_bag_has_no_slices_to_name() -> None:
+    told = attention_json(bag([0, 1], scan=True), np.arange(1), HeadPrediction((), np.ones(1), np.zeros(1)))
+    assert told["slices"] == []
+    (row,) = told["rows"]
+    assert (row["slice_index"], row["window"], row["z_mm"], row["weight"]) == (-1, None, 7.0, 1.0)
