@@ -45,7 +45,7 @@ def test_an_embed_job_makes_a_bag_and_cleans_up(workshop: Workshop, tmp_path: Pa
         assert len(bag["thumbnails"]) == 24
         assert np.all(np.diff(bag["z_mm"][:]) > 0)
     assert workshop.said.news[0] == (job.job_id, JobState.RUNNING)
-    assert workshop.said.news[-1] == (job.job_id, JobState.SUCCEEDED)
+    assert (job.job_id, JobState.SUCCEEDED) in workshop.said.news
 
 
 def test_a_second_message_changes_nothing(workshop: Workshop, tmp_path: Path) -> None:

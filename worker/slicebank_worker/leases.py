@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 class Hold:
     """One job in this worker's hands: its progress, its stage times, and whether it may go on."""
 
-    def __init__(self, lease: Lease, stopping: threading.Event) -> None:
+    def __init__(self, lease: Lease, stopping: threading.Event, renew: Callable[[Hold], None]) -> None:
         self.lease = lease
         self.stages: dict[str, float] = {}
         self.done: int | None = None
@@ -27,6 +27,8 @@ class Hold:
         self.unit: str | None = None
         self.beat = Beat.OK
         self._stopping = stopping
+        self._renew = renew
+        self.renewing = threading.Lock()
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Notes how far the job is; the next heartbeat carries it."""
@@ -44,6 +46,15 @@ class Hold:
     def add(self, name: str, seconds: float) -> None:
         """Adds to a stage."""
         self.stages[name] = self.stages.get(name, 0.0) + seconds
+
+    def report(self) -> None:
+        """Renews the lease and tells the progress now, then lets the job go on or ends it: for the moment before results are stored.
+
+        Raises:
+            Interrupted: as `check`.
+        """
+        self._renew(self)
+        self.check()
 
     @property
     def interrupted(self) -> bool:
@@ -84,7 +95,7 @@ class Leases:
     @contextmanager
     def hold(self, lease: Lease) -> Iterator[Hold]:
         """Keeps a lease alive while inside."""
-        hold = Hold(lease, self.stopping)
+        hold = Hold(lease, self.stopping, self._renew)
         with self._lock:
             self._holds.add(hold)
         try:
@@ -106,6 +117,10 @@ class Leases:
                 self._renew(hold)
 
     def _renew(self, hold: Hold) -> None:
+        with hold.renewing:  # an older progress must not be written after a newer one
+            self._beat(hold)
+
+    def _beat(self, hold: Hold) -> None:
         job = hold.lease.job
         try:
             hold.beat = self._jobs.heartbeat(
@@ -116,9 +131,9 @@ class Leases:
                 unit=hold.unit,
                 stages=dict(hold.stages),
             )
-        except (
-            Exception
-        ):  # the catalogue may be away for a while; a lease that really ran out is found by the next beat
+        except Exception:
+            # The catalogue may be away for a while; a lease that really ran out is found by the next beat.
             log.exception("heartbeat_failed", job_id=job.job_id)
             return
-        self._notifier.publish(job.project, job.job_id, job.state)
+        if hold.beat is not Beat.LOST:
+            self._notifier.publish(job.project, job.job_id, job.state)

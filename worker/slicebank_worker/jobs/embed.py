@@ -151,7 +151,7 @@ class Embedder:
             put[key] = keeper.close()
         if bag is not None and file is not None:
             put[bag.blob_key] = file.path
-        hold.check()
+        hold.report()
         return self._commit(hold, result, put=put, bag=bag, pixels=key)
 
     def _commit(

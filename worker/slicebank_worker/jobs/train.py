@@ -76,7 +76,7 @@ class Trainer:
             raise JobCancelled(job.job_id) from cancelled
         except ModelsError as error:
             raise TrainingFailed(str(error), error.code) from error
-        hold.check()
+        hold.report()
         weights = trained.ensemble.to_bytes()
         key = head_key(job.project, head_id, hold.lease.fence)
         with hold.stage("write_s"):
