@@ -7,7 +7,7 @@ import torch
 from slicebank_worker.errors import WorkerError
 from slicebank_worker.settings import WorkerSettings
 
-# Measured on a two-core AVX-512 machine: from 32 rows on a CPU gains nothing. A GPU of 2020 or later is full at 256.
+# Starting points, to be replaced by what benchmarks show; nothing was measured on a GPU yet.
 _CPU_ROWS = 32
 _GPU_ROWS = 256
 

@@ -17,7 +17,7 @@ class WorkerSettings(StoreSettings):
     batch_rows: int = Field(
         0,
         ge=0,
-        description="Rows of a full batch; 0 chooses by device: 32 on a CPU (larger gains nothing there), 256 on a GPU.",
+        description="Rows of a full batch; 0 chooses by device: 32 on a CPU, 256 on a GPU.",
     )
     jobs_at_once: int = Field(
         4, ge=1, description="Embed jobs that run side by side in one worker; their slices share batches."
