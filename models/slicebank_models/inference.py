@@ -41,7 +41,7 @@ def has_native_bfloat16(device: torch.device, cpu_info: Path = CPU_INFO) -> bool
 class FrozenEncoder:
     """Runs one encoder without gradients, channels last, in the precision that was asked for.
 
-    `standard` means bfloat16 autocast where the device has bfloat16 in hardware, else float32; `fp32` means float32
+    `standard` means bfloat16 matrices where the device has bfloat16 in hardware, else float32; `fp32` means float32
     throughout (TF32 off). Encoders of HU rows and those that only count always run in float32.
 
     Args:
@@ -62,9 +62,10 @@ class FrozenEncoder:
         self.card = card
         self.device = torch.device(device)
         self.dtype = torch.float32
-        low = precision == "standard" and module.autocast and card.input_kind is InputKind.GRAY8
+        low = precision == "standard" and module.lowers and card.input_kind is InputKind.GRAY8
         if low and has_native_bfloat16(self.device):
             self.dtype = torch.bfloat16
+            module.lower(self.dtype)
         self._module = module.eval().to(self.device).to(memory_format=torch.channels_last)
 
     @property
@@ -112,12 +113,18 @@ class FrozenEncoder:
             )
         if len(rows) == 0:
             return np.empty((0, self.dim), dtype=np.float32)
-        batch = torch.from_numpy(np.require(rows, requirements=["C", "W"])).to(self.device, non_blocking=True)
-        low = self.dtype is not torch.float32
-        with (
-            torch.inference_mode(),
-            self._exact_convolutions(),
-            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=low),
-        ):
-            features: torch.Tensor = self._module(batch)
-        return features.to("cpu", torch.float32).numpy()
+        batch = torch.from_numpy(np.require(rows, requirements=["C", "W"])).to(self.device)
+        return self.features(batch).cpu().numpy()
+
+    def features(self, rows: torch.Tensor) -> torch.Tensor:
+        """Encodes rows that are on the device already; on CUDA, on the current stream and without waiting.
+
+        Args:
+            rows: (B, S, S) as for `encode`, B at least 1.
+
+        Returns:
+            (B, dim) float32 on the device.
+        """
+        with torch.inference_mode(), self._exact_convolutions():
+            features: torch.Tensor = self._module(rows)
+        return features.float()

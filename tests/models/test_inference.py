@@ -52,6 +52,26 @@ def test_full_precision_agrees_with_one_row_at_a_time_and_standard_is_near() -> 
     assert centred_cosines(standard.encode(rows), reference, mean).min() > 0.998
 
 
+@pytest.mark.parametrize("name", ["mambaout_femto.untrained", "vit_small.untrained"])
+def test_a_row_does_not_depend_on_what_shares_its_batch(name: str) -> None:
+    module = load_encoder(EncoderRegistry().get(name)).to(memory_format=torch.channels_last)
+    rows, mates = torch.from_numpy(smooth_rows(4)), torch.from_numpy(255 - smooth_rows(8)[4:])
+
+    def alone_and_together() -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            alone = torch.cat([module(row[None]) for row in rows])
+            first = module(torch.cat([mates[:3], rows[:2]]))[3:]
+            last = module(torch.cat([rows[2:], mates[3:]]))[:2]
+        together = torch.cat([first, last])
+        return alone.numpy(), together.numpy()
+
+    alone, together = alone_and_together()
+    assert np.abs(alone - together).max() <= 1e-5 * np.abs(alone).max()
+    module.lower(torch.bfloat16)
+    low_alone, low_together = alone_and_together()
+    assert centred_cosines(low_alone, low_together, low_alone.mean(axis=0)).min() >= 0.998
+
+
 def test_bfloat16_runs_where_the_processor_has_it_and_nowhere_else() -> None:
     native = has_native_bfloat16(torch.device("cpu"))
     assert frozen(DEFAULT_ENCODER).numerics["dtype"] == ("bfloat16" if native else "float32")

@@ -70,7 +70,7 @@ class HuStatisticsEncoder(SliceEncoder):
     """Statistics of one slice; the module's table has the order of features."""
 
     input_kind: ClassVar[InputKind] = InputKind.HU
-    autocast: ClassVar[bool] = False
+    lowers: ClassVar[bool] = False
 
     trunk: _Bins
 

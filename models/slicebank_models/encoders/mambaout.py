@@ -4,13 +4,14 @@ The feature is the pooled, then normed vector. timm's own `num_classes=0` would 
 MLP head, which checkpoints of frozen features do not use.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
 from timm.models.mambaout import MambaOut
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from slicebank_models.cards import InputKind
 from slicebank_models.encoders.slice_encoder import GreyToChannels, SliceEncoder
@@ -65,12 +66,7 @@ LAYOUTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 class MambaOutEncoder(SliceEncoder):
-    """timm's MambaOut up to its pooled, normed vector.
-
-    Under autocast only the blocks' matrix products and depthwise convolutions run in bfloat16. Stem, downsampling, the
-    residual stream, pooling and the last norm carry the whole signal and stay in float32: rounding there shifts every
-    position of even background alike, and pooling does not average that out.
-    """
+    """timm's MambaOut up to its pooled, normed vector, with a forward pass of our own over timm's layers."""
 
     input_kind: ClassVar[InputKind] = InputKind.GRAY8
 
@@ -83,16 +79,40 @@ class MambaOutEncoder(SliceEncoder):
         self.trunk = MambaOut(num_classes=0, **layout)
         self.trunk.head.add_module("pre_logits", nn.Identity())
 
+    def block_matrices(self) -> Iterator[nn.Module]:
+        """Yields both linear layers and the depthwise convolution of every block."""
+        for stage in self.trunk.stages:
+            for block in stage.get_submodule("blocks").children():
+                yield from (block.get_submodule(name) for name in ("fc1", "conv", "fc2"))
+
     def forward(self, rows: Tensor) -> Tensor:
         """Encodes (B, S, S) uint8 rows to (B, dim) float32."""
-        images = self.channels(rows)
-        device = images.device.type
-        with torch.autocast(device, enabled=False):
-            tokens = self.trunk.stem(images)  # (B, S/4, S/4, C)
+        tokens: Tensor = self.trunk.stem(self.channels(rows))  # (B, S/4, S/4, C)
         for stage in self.trunk.stages:
-            with torch.autocast(device, enabled=False):
-                reduced = stage.get_submodule("downsample")(tokens)
-            tokens = stage.get_submodule("blocks")(reduced)
-        with torch.autocast(device, enabled=False):
-            normed: Tensor = self.trunk.head.get_submodule("norm")(tokens.float().mean(dim=(1, 2)))
+            tokens = stage.get_submodule("downsample")(tokens)
+            for block in stage.get_submodule("blocks").children():
+                tokens = tokens + _gated_convolution(block, tokens)
+        normed: Tensor = self.trunk.head.get_submodule("norm")(tokens.mean(dim=(1, 2)))
         return normed
+
+
+def _gated_convolution(block: nn.Module, tokens: Tensor) -> Tensor:
+    """What one block adds to its (B, H, W, C) float32 input.
+
+    timm projects to gate, pass-through and convolved channels in one product, copies the last part out of it and puts
+    the parts together again. The rows of the weight are projected apart here, so that nothing is copied and the gate is
+    multiplied in place: 1.2 times as fast for femto, 1.1 for tiny (benchmarks/encoder_alone.py measures the whole).
+    """
+    project: nn.Linear = block.fc1  # type: ignore[assignment]
+    gate_dim, pass_dim, conv_dim = block.split_indices  # type: ignore[misc]
+    weights = torch.split(project.weight, [gate_dim, pass_dim, conv_dim])
+    biases = torch.split(project.bias, [gate_dim, pass_dim, conv_dim])
+    normed = block.get_submodule("norm")(tokens).to(project.weight.dtype)
+    gate: Tensor = block.get_submodule("act")(F.linear(normed, weights[0], biases[0]))
+    passed = F.linear(normed, weights[1], biases[1])
+    convolved = F.linear(normed, weights[2], biases[2]).permute(0, 3, 1, 2)
+    convolved = block.get_submodule("conv")(convolved).permute(0, 2, 3, 1)
+    gate[..., :pass_dim].mul_(passed)
+    gate[..., pass_dim:].mul_(convolved)
+    added: Tensor = block.get_submodule("ls")(block.get_submodule("fc2")(gate))
+    return added

@@ -1,6 +1,6 @@
 """What every slice encoder is: rows in, one pooled and normed vector a row out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import torch
@@ -16,13 +16,13 @@ class SliceEncoder(nn.Module):
 
     Attributes:
         input_kind: What the rows hold.
-        autocast: Whether bfloat16 autocast may be used; False where counting or sums need float32.
+        lowers: Whether `lower` changes anything; False where counting or sums need float32.
         dim: Length of a feature row.
         input_size: Side of the square input, pixels.
     """
 
     input_kind: ClassVar[InputKind]
-    autocast: ClassVar[bool] = True
+    lowers: ClassVar[bool] = True
 
     trunk: nn.Module
 
@@ -47,6 +47,20 @@ class SliceEncoder(nn.Module):
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
+
+    def lower(self, dtype: torch.dtype) -> None:
+        """Turns the large matrices of the blocks, and the products they take part in, into `dtype`, for good.
+
+        Stem, downsampling, norms and the residual stream stay float32: they carry the whole signal, and rounding there
+        shifts every position of even background alike, which pooling does not average out. The weights are converted
+        once, where autocast would convert them for every batch.
+        """
+        for matrix in self.block_matrices():
+            matrix.to(dtype)
+
+    def block_matrices(self) -> Iterator[nn.Module]:
+        """The layers that `lower` converts; their inputs are cast to the dtype of their weights."""
+        return iter(())
 
 
 class GreyToChannels(nn.Module):

@@ -5,7 +5,7 @@ patch projection and of one block (Xiao et al., arXiv:2106.14881). The feature i
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
@@ -95,7 +95,11 @@ class Attention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Maps (B, T, dim) to (B, T, dim)."""
         batch, length, dim = tokens.shape
-        queries, keys, values = self.qkv(tokens).view(batch, length, 3, HEADS, dim // HEADS).permute(2, 0, 3, 1, 4)
+        queries, keys, values = (
+            self.qkv(tokens.to(self.qkv.weight.dtype))
+            .view(batch, length, 3, HEADS, dim // HEADS)
+            .permute(2, 0, 3, 1, 4)
+        )
         mixed = F.scaled_dot_product_attention(queries, keys, values)  # (B, heads, T, dim / heads)
         joined: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, length, dim))
         return joined
@@ -111,7 +115,7 @@ class Mlp(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Maps (B, T, dim) to (B, T, dim)."""
-        hidden: Tensor = self.fc2(F.gelu(self.fc1(tokens)))
+        hidden: Tensor = self.fc2(F.gelu(self.fc1(tokens.to(self.fc1.weight.dtype))))
         return hidden
 
 
@@ -145,12 +149,10 @@ class MoCoViT(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Turns (B, 3, S, S) float32 into the (B, dim) float32 normed class token."""
-        with torch.autocast(device_type=images.device.type, enabled=False):
-            patches = self.patch_embed(images)
+        patches = self.patch_embed(images)
         tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), patches], dim=1) + self.pos_embed
         tokens = self.blocks(tokens)
-        with torch.autocast(device_type=images.device.type, enabled=False):
-            token: Tensor = self.norm(tokens[:, 0].float())
+        token: Tensor = self.norm(tokens[:, 0])
         return token
 
 
@@ -166,6 +168,11 @@ class MoCoViTEncoder(SliceEncoder):
         super().__init__(dim=layout.dim, input_size=input_size)
         self.channels = GreyToChannels(mean, std)
         self.trunk = MoCoViT(layout, input_size)
+
+    def block_matrices(self) -> Iterator[nn.Module]:
+        """Yields the four linear layers of every block."""
+        for block in self.trunk.blocks:
+            yield from (block.get_submodule(name) for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Encodes (B, S, S) uint8 rows to (B, dim) float32."""

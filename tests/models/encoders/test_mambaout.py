@@ -61,3 +61,27 @@ def test_norm_first_layouts_run() -> None:
     encoder = MambaOutEncoder("mambaout_small_rw", input_size=32, **GREY).eval()
     with torch.inference_mode():
         assert encoder(rows(2, 32)).shape == (2, 576)
+
+
+@pytest.mark.parametrize("name", ["mambaout_femto", "mambaout_small_rw", "mambaout_base_plus_rw"])
+def test_our_forward_pass_is_timms(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = MambaOutEncoder(name, input_size=64, **GREY).eval()
+    for parameter in encoder.trunk.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    grey = rows(2, 64)
+    with torch.inference_mode():
+        tokens = encoder.trunk.forward_features(encoder.channels(grey))
+        expected = encoder.trunk.head.norm(tokens.mean(dim=(1, 2)))
+        features = encoder(grey)
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_matrices_of_blocks_are_lowered() -> None:
+    encoder = MambaOutEncoder("mambaout_femto", input_size=64, **GREY).eval()
+    encoder.lower(torch.bfloat16)
+    lowered = {name for name, parameter in encoder.trunk.named_parameters() if parameter.dtype == torch.bfloat16}
+    inside = {name for name, _ in encoder.trunk.named_parameters() if ".blocks." in name and ".norm." not in name}
+    assert lowered == inside
+    with torch.inference_mode():
+        assert encoder(rows(1, 64)).dtype == torch.float32
