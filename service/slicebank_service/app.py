@@ -14,10 +14,10 @@ from fastapi.security import HTTPBearer
 
 from slicebank_models.registry import EncoderRegistry
 from slicebank_service import __version__, problems
-from slicebank_service.context import Context
+from slicebank_service.context import Context, LivingWorkers
 from slicebank_service.hub import NotificationHub, Notifications
 from slicebank_service.middleware import BodyLimit, Keys, RequestIds
-from slicebank_service.routers import bags, encoders, heads, health, jobs, predictions, series
+from slicebank_service.routers import bags, encoders, heads, health, jobs, predictions, series, workers
 from slicebank_service.settings import ServiceSettings
 from slicebank_store.blobs import BlobStore
 from slicebank_store.catalogue import Catalogue
@@ -44,6 +44,7 @@ def create_app(
     registry: EncoderRegistry,
     keys: ProjectKeys,
     notifications: Notifications,
+    living_workers: LivingWorkers,
 ) -> FastAPI:
     """Builds the application of its collaborators; they stay the caller's to close.
 
@@ -56,6 +57,7 @@ def create_app(
         registry: encoder cards.
         keys: hash patient ids.
         notifications: opens a subscription to job changes.
+        living_workers: reads the worker board.
 
     Raises:
         ValueError: no API key is set.
@@ -72,6 +74,7 @@ def create_app(
         registry=registry,
         keys=keys,
         hub=hub,
+        living_workers=living_workers,
         intake_limiter=anyio.CapacityLimiter(settings.intake_threads),
     )
 
@@ -102,7 +105,7 @@ def create_app(
     app.add_middleware(Keys, api_key=settings.api_key.get_secret_value())
     app.add_middleware(RequestIds)
     app.include_router(health.router)
-    for module in (series, jobs, bags, encoders, heads, predictions):
+    for module in (series, jobs, bags, encoders, heads, predictions, workers):
         app.include_router(module.router, prefix="/v1", dependencies=[Security(_BEARER)])
     return app
 

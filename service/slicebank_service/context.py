@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,9 +17,13 @@ from slicebank_store.catalogue import Catalogue
 from slicebank_store.identity import ProjectKeys
 from slicebank_store.intake import Staging
 from slicebank_store.queue import TaskQueue
+from slicebank_store.workers import WorkerStatus
 
 # DESIGN: ids of any kind. Rust's regex, which pydantic uses, takes `$` as the very end.
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+
+# What the living workers last said; raises QueueUnavailable while the broker is away.
+LivingWorkers = Callable[[], list[WorkerStatus]]
 
 Identifier = Annotated[str, Path(pattern=ID_PATTERN)]
 
@@ -28,6 +33,7 @@ class Context:
     """The collaborators of one application.
 
     Attributes:
+        living_workers: reads the worker board.
         intake_limiter: bounds the uploads whose files are read side by side.
     """
 
@@ -39,6 +45,7 @@ class Context:
     registry: EncoderRegistry
     keys: ProjectKeys
     hub: NotificationHub
+    living_workers: LivingWorkers
     intake_limiter: anyio.CapacityLimiter
 
     @property

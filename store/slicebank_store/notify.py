@@ -40,12 +40,17 @@ def redis_url(broker_url: str) -> str:
     return f"unix{separator}{rest}" if scheme == "redis+socket" else broker_url
 
 
+def connect_options(broker_url: str, timeout_s: float) -> dict[str, Any]:
+    """How redis-py is told to connect within `timeout_s` seconds: a socket file answers or refuses at once, and it knows no timeout for it."""
+    return {} if broker_url.startswith("redis+socket://") else {"socket_connect_timeout": timeout_s}
+
+
 class Notifier:
     """Publishes news. Any thread may call it."""
 
     def __init__(self, broker_url: str) -> None:
         self._client: Any = redis.Redis.from_url(
-            redis_url(broker_url), socket_timeout=_TIMEOUT_S, **_connect_options(broker_url)
+            redis_url(broker_url), socket_timeout=_TIMEOUT_S, **connect_options(broker_url, _TIMEOUT_S)
         )
         self._silent_until = 0.0
 
@@ -76,7 +81,7 @@ async def subscribe(broker_url: str, *, ping_s: float = _PING_S) -> AsyncGenerat
         # Only the caller tries again, so that it knows whether the subscription stands.
         redis_url(broker_url),
         retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0),
-        **_connect_options(broker_url),
+        **connect_options(broker_url, _TIMEOUT_S),
     )
     try:
         pubsub = client.pubsub()
@@ -99,8 +104,3 @@ async def subscribe(broker_url: str, *, ping_s: float = _PING_S) -> AsyncGenerat
                 yield JobNews(project, job_id, JobState(state))
     finally:
         await client.aclose()
-
-
-def _connect_options(broker_url: str) -> dict[str, Any]:
-    # A socket file answers or refuses at once; redis-py knows no connect timeout for it.
-    return {} if broker_url.startswith("redis+socket://") else {"socket_connect_timeout": _TIMEOUT_S}

@@ -31,6 +31,7 @@ from slicebank_store.intake import Staging
 from slicebank_store.notify import JobNews
 from slicebank_store.recipe import Recipe
 from slicebank_store.types import BagLevel, JobKind, JobState, Priority
+from slicebank_store.workers import WorkerStatus
 
 MakeFiles = Callable[..., dict[str, bytes]]
 
@@ -75,6 +76,19 @@ class News:
 
 
 @dataclass
+class FakeBoard:
+    """A worker board that tests write on; `down` makes the broker unreachable."""
+
+    workers: list[WorkerStatus] = field(default_factory=list)
+    down: bool = False
+
+    def __call__(self) -> list[WorkerStatus]:
+        if self.down:
+            raise QueueUnavailable("the broker is away")
+        return self.workers
+
+
+@dataclass
 class World:
     """Everything an application is made of."""
 
@@ -87,6 +101,7 @@ class World:
     registry: EncoderRegistry
     keys: ProjectKeys
     news: News
+    board: FakeBoard
 
     def app(self, **changed: Any) -> FastAPI:
         settings = self.settings.model_copy(update=changed)
@@ -99,6 +114,7 @@ class World:
             registry=self.registry,
             keys=self.keys,
             notifications=self.news,
+            living_workers=self.board,
         )
 
     def staged(self) -> dict[str, list[str]]:
@@ -127,6 +143,7 @@ def make_world(root: Path, empty_catalogue: Path) -> Iterator[World]:
             registry=EncoderRegistry(settings.resolved_encoders_dir),
             keys=ProjectKeys(settings.resolved_keys_dir),
             news=News(),
+            board=FakeBoard(),
         )
     finally:
         catalogue.close()

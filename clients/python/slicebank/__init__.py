@@ -63,6 +63,7 @@ from slicebank.records import (
     Task,
     Upload,
     UploadedSeries,
+    Worker,
 )
 from slicebank.upload import UploadProgress
 
@@ -120,6 +121,7 @@ __all__ = [
     "UploadProgress",
     "UploadedSeries",
     "WaitTimedOut",
+    "Worker",
     "__version__",
     "load_bag",
 ]

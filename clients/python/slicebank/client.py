@@ -16,6 +16,7 @@ from slicebank.resources import (
     JobsResource,
     PredictionsResource,
     SeriesResource,
+    WorkersResource,
 )
 from slicebank.settings import find_connection
 from slicebank.transport import Transport
@@ -34,6 +35,7 @@ class Client:
         encoders: cards.
         heads: train, promote, predict.
         predictions: answers given before, and their attention pictures.
+        workers: who is at work on the server, and how busy it is.
 
     Raises:
         ServerNotFound: no address is known; the hint says how to start a server.
@@ -64,6 +66,7 @@ class Client:
         self.bags = BagsResource(self._transport)
         self.encoders = EncodersResource(self._transport)
         self.predictions = PredictionsResource(self._transport)
+        self.workers = WorkersResource(self._transport)
         self.heads = HeadsResource(self._transport, self.jobs, self.predictions)
 
     @property

@@ -188,7 +188,9 @@ class WaitTimedOut(JobError):
     """The job is not final yet; it goes on without the waiting."""
 
     code = "wait_timed_out"
-    default_hint = "Wait again with `slicebank jobs wait JOB_ID`, or see whether a worker runs with `slicebank doctor`."
+    default_hint = (
+        "Wait again with `slicebank jobs wait JOB_ID`, or see whether a worker runs with `slicebank workers list`."
+    )
 
 
 class ApiError(SlicebankError):

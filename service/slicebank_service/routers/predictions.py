@@ -10,7 +10,6 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slicebank_service.answers.jobs import job_view
-from slicebank_service.answers.picture_of import picture_of
 from slicebank_service.answers.predictions import PredictionPending, PredictionView, prediction_view
 from slicebank_service.asking import Subject, subject_of_bag, subject_of_series, subject_of_study
 from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
@@ -92,6 +91,9 @@ def attention_png(
     top: Annotated[int, Query(ge=0, le=8, description="Slices shown below.")] = 5,
 ) -> Response:
     """Draws the attention of a prediction: a curve per window over the slices, and the slices that drew most of it."""
+    # Here, because it brings matplotlib, which takes as long to load as a third of the service.
+    from slicebank_service.answers.picture_of import picture_of
+
     picture = picture_of(context, _find(context, prediction_id), top)
     return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 

@@ -7,13 +7,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.errors import CatalogueMissing, SchemaMismatch
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 SCHEMA_REVISION = "0001"
 """Revision of the newest migration; a test compares."""
@@ -50,6 +52,9 @@ def upgrade_schema(database: Database) -> None:
     Raises:
         SchemaMismatch: the catalogue was written by a newer version.
     """
+    # Here and below, because every process checks the schema and only the supervisor changes it.
+    from alembic import command
+
     with _alone(database.sqlite_file), database.write() as connection:
         found = current_revision(connection)
         if found is not None and found > SCHEMA_REVISION:
@@ -70,6 +75,8 @@ def current_revision(connection: Connection) -> str | None:
 
 def migration_config() -> Config:
     """Alembic's settings; the migrations lie beside this file."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")

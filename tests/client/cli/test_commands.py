@@ -11,6 +11,7 @@ import pytest
 from slicebank.cli.paths import existing_path
 from tests.client.resources.test_heads import ANSWER, STARTED
 from tests.client.resources.test_series import accepted, folder
+from tests.client.resources.test_workers import EMBED, TRAIN
 from tests.client.shell import Run
 from tests.client.speaking_server import Reply, SpeakingServer, bag_answer, job, problem
 
@@ -128,6 +129,33 @@ def test_jobs(slicebank: Shell, server: SpeakingServer) -> None:
     run = slicebank("jobs", "retry", "j")
     assert run.status == 1
     assert "Its files are gone." in run.err
+
+
+def test_a_job_says_what_held_it_back(slicebank: Shell, server: SpeakingServer) -> None:
+    stages = {"decode_s": 4.0, "encode_s": 0.5, "encode_wait_s": 0.1, "decode_wait_s": 1.5, "write_s": 0.01}
+    server.on("GET /v1/jobs/j", job("j", "succeeded", stages=stages))
+    run = slicebank("jobs", "show", "j")
+    assert "decode 4.00 s, encode 0.50 s, encode wait 0.10 s, decode wait 1.50 s, write 0.01 s" in run.out
+    assert "decoding: the job stood still 1.50 s for decoded slices and 0.10 s for the encoder" in run.out
+    assert "decoding" in slicebank("jobs", "wait", "j").out
+    server.on("GET /v1/jobs/j", job("j", "succeeded", stages={"decode_s": 4.0}))
+    assert "bound by" not in slicebank("jobs", "show", "j").out
+
+
+def test_workers(slicebank: Shell, server: SpeakingServer) -> None:
+    server.on("GET /v1/workers", {"items": [EMBED, TRAIN]})
+    run = slicebank("workers", "list")
+    header, embed, train = run.out.splitlines()
+    assert header.split() == ["role", "name", "device", "jobs", "rows/s", "busy", "%", "bound", "by", "seen"]
+    assert embed.split()[:7] == ["embed", "host:embed:7", "cpu", "2", "12346", "93", "device"]
+    assert train.split()[:4] == ["train", "host:train:8", "0", "0"]
+    assert slicebank("workers", "list", "--json").json["items"][0] == EMBED
+
+
+def test_no_worker_at_all_says_what_to_do(slicebank: Shell, server: SpeakingServer) -> None:
+    server.on("GET /v1/workers", {"items": []})
+    assert slicebank("workers", "list").out == "No worker is running; start one with `slicebank serve`.\n"
+    assert slicebank("workers", "list", "--json").json == {"items": []}
 
 
 def test_bags(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ EXPECTED = {
     "serve", "upload", "predict", "demo", "doctor", "series list", "series show", "series delete", "series embed",
     "jobs list", "jobs show", "jobs wait", "jobs cancel", "jobs retry", "bags list", "bags show", "bags download",
     "bags delete", "encoders list", "encoders show", "encoders add", "heads train", "heads list", "heads show",
-    "heads delete", "heads promote",
+    "heads delete", "heads promote", "workers list",
 }  # fmt: skip
 
 

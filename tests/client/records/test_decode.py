@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slicebank import Bag, Encoder, Head, Job, Prediction, Series, Upload, UploadedSeries, errors
+from slicebank import Bag, Encoder, Head, Job, Prediction, Series, Upload, UploadedSeries, Worker, errors
 from slicebank.records import Rejected, decode, decode_all
 
 JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -17,7 +17,7 @@ JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-RECORDS = [Bag, Encoder, Head, Job, Prediction, Series, UploadedSeries]
+RECORDS = [Bag, Encoder, Head, Job, Prediction, Series, UploadedSeries, Worker]
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda item: item.__name__)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from slicebank.cli.command import ApiKey, AsJson, DataDir, Timeout, Url
-from slicebank.cli.commands import bags, demo, doctor, encoders, heads, jobs, predict, series, upload
+from slicebank.cli.commands import bags, demo, doctor, encoders, heads, jobs, predict, series, upload, workers
 from slicebank.cli.plugins import add_plugins
 from slicebank.cli.session import GlobalOptions
 
@@ -29,6 +29,7 @@ def build_app() -> typer.Typer:
         "bags": (bags.register, "Banks of embeddings."),
         "encoders": (encoders.register, "Encoders and the state of their weights."),
         "heads": (heads.register, "Heads: training, versions, metrics."),
+        "workers": (workers.register, "Who is at work, and how busy."),
     }
     made: dict[str, typer.Typer] = {}
     for name, (register, text) in groups.items():

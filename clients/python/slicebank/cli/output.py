@@ -22,8 +22,9 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
-        self.err = Console(stderr=True, highlight=False)
+        # No emoji: rich would make a picture of the :train: in a worker's name.
+        self.out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+        self.err = Console(stderr=True, highlight=False, emoji=False)
 
     @property
     def shows_progress(self) -> bool:

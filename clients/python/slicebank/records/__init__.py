@@ -7,6 +7,7 @@ from slicebank.records.heads import Head, HeadTraining, Task
 from slicebank.records.jobs import Job, JobFailure, JobState, Progress
 from slicebank.records.predictions import Attention, AttentionRow, AttentionSlice, Output, Prediction
 from slicebank.records.series import Rejected, Series, Skipped, Upload, UploadedSeries
+from slicebank.records.workers import Worker
 
 __all__ = [
     "JSON",
@@ -31,6 +32,7 @@ __all__ = [
     "Task",
     "Upload",
     "UploadedSeries",
+    "Worker",
     "decode",
     "decode_all",
 ]

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from slicebank.records.decode import JSON
+
+# Less than this, over a whole job, nobody would feel.
+WAIT_FLOOR_S = 0.05
 
 
 class JobState(StrEnum):
@@ -48,7 +52,13 @@ class JobFailure:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One piece of work; `result` is filled when it has succeeded (bag_id, head_id, prediction_id or series)."""
+    """One piece of work; `result` is filled when it has succeeded (bag_id, head_id, prediction_id or series).
+
+    Attributes:
+        stages: seconds by stage. `decode_s` and `transform_s` add up what all decoding threads spent on the job, so they
+            may exceed the time it took; `encode_s` is its share of the encoder's time; `decode_wait_s` and
+            `encode_wait_s` are how long it stood still for want of decoded slices, and of the encoder.
+    """
 
     job_id: str
     kind: str
@@ -70,3 +80,29 @@ class Job:
     def final(self) -> bool:
         """Whether the job will not move any more by itself."""
         return self.state.final
+
+    @property
+    def bound_by(self) -> Literal["decode", "encoder"] | None:
+        """What held the job back, see `bound_by`."""
+        return bound_by(self.stages)
+
+
+def bound_by(stages: JSON) -> Literal["decode", "encoder"] | None:
+    """What an embed job waited for longest: decoded slices or the encoder.
+
+    Args:
+        stages: seconds by stage; those that are missing or no numbers count as 0.
+
+    Returns:
+        None when it waited for neither, 0.05 s in all at most.
+    """
+    decoding, encoding = stage_seconds(stages, "decode_wait_s"), stage_seconds(stages, "encode_wait_s")
+    if decoding + encoding <= WAIT_FLOOR_S:
+        return None
+    return "decode" if decoding > encoding else "encoder"
+
+
+def stage_seconds(stages: JSON, name: str) -> float:
+    """Seconds of one stage; 0 when it is missing or no number."""
+    value = stages.get(name)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.0

@@ -6,6 +6,7 @@ from slicebank.resources.heads import HeadsResource
 from slicebank.resources.jobs import JobsResource
 from slicebank.resources.predictions import PredictionsResource
 from slicebank.resources.series import SeriesResource
+from slicebank.resources.workers import WorkersResource
 
 __all__ = [
     "BagsResource",
@@ -14,4 +15,5 @@ __all__ = [
     "JobsResource",
     "PredictionsResource",
     "SeriesResource",
+    "WorkersResource",
 ]

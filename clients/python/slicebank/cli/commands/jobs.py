@@ -11,6 +11,7 @@ from slicebank.cli.commands.series import Limit
 from slicebank.cli.progress import JobsBar, job_phrase
 from slicebank.cli.session import Session
 from slicebank.records import Job, JobState
+from slicebank.records.jobs import stage_seconds
 
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="Job.")]
 
@@ -111,8 +112,26 @@ def _print_job(session: Session, job: Job) -> None:
             "created": job.created_at,
             "started": job.started_at,
             "finished": job.finished_at,
-            "stages": {name.removesuffix("_s"): f"{value:.2f} s" for name, value in job.stages.items()},
+            "stages": {
+                name.removesuffix("_s").replace("_", " "): _seconds(value) for name, value in job.stages.items()
+            },
+            "bound by": bound_phrase(job),
             "result": job.result,
             "error": f"{job.error.detail} ({job.error.code})" if job.error is not None else None,
         }
     )
+
+
+def bound_phrase(job: Job) -> str:
+    """What held a job back, as a sentence; nothing where it stood still for neither decoding nor the encoder."""
+    if job.bound_by is None:
+        return ""
+    decoding = f"{stage_seconds(job.stages, 'decode_wait_s'):.2f} s"
+    encoding = f"{stage_seconds(job.stages, 'encode_wait_s'):.2f} s"
+    if job.bound_by == "decode":
+        return f"decoding: the job stood still {decoding} for decoded slices and {encoding} for the encoder"
+    return f"the encoder: the job stood still {encoding} for it and {decoding} for decoded slices"
+
+
+def _seconds(value: object) -> object:
+    return f"{value:.2f} s" if isinstance(value, (int, float)) else value
