@@ -49,8 +49,14 @@ class CTSlice:
             gray = render_gray8(_hounsfield(self.stored, self.slope, self.intercept, self.padding), window)
             gray[_is_padding(self.stored, self.padding)] = 0
             return gray
-        table = _gray_table(self.slope, self.intercept, window, self.stored.dtype.str, self.padding)
-        return np.take(table, self.stored.view(f"u{self.stored.dtype.itemsize}"))
+        return np.take(self.gray_table(window), self.stored.view(f"u{self.stored.dtype.itemsize}"))
+
+    def gray_table(self, window: Window) -> NDArray[np.uint8]:
+        """Grey level of every value that `stored`'s type can hold, by its bits read as unsigned; 8 and 16 bits only.
+
+        The same array, not writable, for all slices that share slope, intercept and padding.
+        """
+        return _gray_table(self.slope, self.intercept, window, self.stored.dtype.str, self.padding)
 
     @property
     def padding_count(self) -> int:

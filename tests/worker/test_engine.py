@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from slicebank_worker.engine.engine import Engine, EngineClosed, EngineLimits
-from slicebank_worker.engine.lanes import EncoderKey, Lanes
+from slicebank_worker.engine import EncoderKey, EncoderShelf, Engine, EngineClosed, EngineLimits
+from slicebank_worker.engine.lanes import Lanes
+from slicebank_worker.engine.shelf import Batch
 
 KEY = EncoderKey("sums", "0" * 64, "fp32")
 OTHER = EncoderKey("negated", "1" * 64, "fp32")
@@ -30,6 +31,11 @@ class Sums:
     def numerics(self) -> dict[str, Any]:
         return {"dtype": "float32"}
 
+    depth = 1
+
+    def launch(self, parcels: Sequence[Any]) -> Callable[[], Batch]:
+        return lambda: Batch(self.encode(np.concatenate(parcels)), 0.25)
+
     def encode(self, rows: np.ndarray) -> np.ndarray:
         self.entered.set()
         assert self.gate.wait(30)
@@ -44,6 +50,10 @@ def rows(*marks: int) -> np.ndarray:
     return np.stack([np.full((4, 4), m, np.uint8) for m in marks])
 
 
+def one_runner(encoders: dict[EncoderKey, Sums]) -> Engine:
+    return Engine([EncoderShelf(encoders.__getitem__, kept=3)], EngineLimits((8,), 8))
+
+
 @pytest.fixture
 def encoders() -> dict[EncoderKey, Sums]:
     return {KEY: Sums(), OTHER: Sums(-1.0)}
@@ -51,7 +61,7 @@ def encoders() -> dict[EncoderKey, Sums]:
 
 @pytest.fixture
 def engine(encoders: dict[EncoderKey, Sums]) -> Iterator[Engine]:
-    engine = Engine(encoders.__getitem__, EngineLimits(batch_rows=8))
+    engine = one_runner(encoders)
     yield engine
     engine.close()
 
@@ -69,7 +79,7 @@ def test_results_go_to_who_asked(engine: Engine) -> None:
     with engine.stream(KEY, interactive=False) as a, engine.stream(KEY, interactive=False) as b:
         futures = [(m, engine.submit(s, rows(m, m + 1))) for m, s in [(1, a), (3, b), (5, a), (7, b)]]
         for mark, future in futures:
-            np.testing.assert_array_equal(future.result(30), [[16 * mark, mark], [16 * mark + 16, mark + 1]])
+            np.testing.assert_array_equal(future.result(30).features, [[16 * mark, mark], [16 * mark + 16, mark + 1]])
 
 
 def test_jobs_share_batches_in_turn(engine: Engine, encoders: dict[EncoderKey, Sums]) -> None:
@@ -102,7 +112,7 @@ def test_interactive_before_bulk(engine: Engine, encoders: dict[EncoderKey, Sums
 def test_encoders_never_share_a_batch(engine: Engine, encoders: dict[EncoderKey, Sums]) -> None:
     with engine.stream(KEY, interactive=False) as a, engine.stream(OTHER, interactive=False) as b:
         futures = [engine.submit(s, rows(i)) for i in range(8) for s in (a, b)]
-        values = [f.result(30)[0, 1] for f in futures]
+        values = [f.result(30).features[0, 1] for f in futures]
     assert values == [sign * i for i in range(8) for sign in (1, -1)]
     assert sum(map(len, encoders[KEY].batches)) == sum(map(len, encoders[OTHER].batches)) == 8
 
@@ -111,7 +121,7 @@ def test_an_error_reaches_the_batch_and_the_engine_goes_on(engine: Engine) -> No
     with engine.stream(KEY, interactive=False) as stream:
         with pytest.raises(ValueError, match="255"):
             engine.submit(stream, rows(255)).result(30)
-        assert engine.submit(stream, rows(2)).result(30)[0, 1] == 2
+        assert engine.submit(stream, rows(2)).result(30).features[0, 1] == 2
 
 
 def test_an_encoder_that_does_not_load_fails_its_own_job(engine: Engine) -> None:
@@ -119,7 +129,7 @@ def test_an_encoder_that_does_not_load_fails_its_own_job(engine: Engine) -> None
     with engine.stream(missing, interactive=False) as a, engine.stream(KEY, interactive=False) as b:
         with pytest.raises(KeyError):
             engine.submit(a, rows(1)).result(30)
-        assert engine.submit(b, rows(1)).result(30)[0, 1] == 1
+        assert engine.submit(b, rows(1)).result(30).features[0, 1] == 1
 
 
 def test_leaving_a_stream_cancels_what_waits(engine: Engine, encoders: dict[EncoderKey, Sums]) -> None:
@@ -131,7 +141,7 @@ def test_leaving_a_stream_cancels_what_waits(engine: Engine, encoders: dict[Enco
 
 
 def test_a_closed_engine_says_so(encoders: dict[EncoderKey, Sums]) -> None:
-    engine = Engine(encoders.__getitem__, EngineLimits(batch_rows=8))
+    engine = one_runner(encoders)
     engine.close()
     with engine.stream(KEY, interactive=False) as stream, pytest.raises(EngineClosed):
         engine.submit(stream, rows(1))
@@ -142,4 +152,100 @@ def test_a_slice_larger_than_a_batch_still_runs() -> None:
     stream = lanes.open(KEY, interactive=False)
     lanes.put(stream, rows(*range(9)))
     lanes.put(stream, rows(1))
-    assert [len(t.rows) for t in lanes.take(KEY, 4)] == [9]
+    assert [len(t.parcel) for t in lanes.take(KEY, 4)] == [9]
+
+
+def test_every_slice_has_its_share_of_the_batch(engine: Engine, encoders: dict[EncoderKey, Sums]) -> None:
+    hold_device(engine, encoders[KEY])
+    with engine.stream(KEY, interactive=False) as stream:
+        futures = [engine.submit(stream, rows(*marks)) for marks in ((1, 2, 3), (4,))]
+        encoders[KEY].gate.set()
+        assert [future.result(30).device_s for future in futures] == [0.25 * 3 / 4, 0.25 / 4]
+    usage = engine.usage()
+    assert (usage.runners, usage.batches, usage.rows, usage.busy_s) == (1, 2, 5, 0.5)
+    assert usage.batch_rows == {"sums": 8}
+
+
+class Overlapping(Sums):
+    """Two batches may be in hand; each ends only when it is let go."""
+
+    depth = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launched = threading.Semaphore(0)
+        self.let_go = threading.Semaphore(0)
+
+    def launch(self, parcels: Sequence[Any]) -> Callable[[], Batch]:
+        features = self.encode(np.concatenate(parcels))
+        self.launched.release()
+
+        def finish() -> Batch:
+            assert self.let_go.acquire(timeout=30)
+            return Batch(features, 0.0)
+
+        return finish
+
+
+def test_the_next_batch_is_launched_before_the_last_one_has_ended() -> None:
+    encoder = Overlapping()
+    engine = one_runner({KEY: encoder})
+    with engine.stream(KEY, interactive=False) as stream:
+        futures = [engine.submit(stream, rows(*[mark] * 8)) for mark in range(3)]
+        for _ in range(2):
+            assert encoder.launched.acquire(timeout=30)
+        assert not any(future.done() for future in futures)
+        for _ in range(3):
+            encoder.let_go.release()
+        assert [future.result(30).features[0, 1] for future in futures] == [0, 1, 2]
+    engine.close()
+
+
+def test_a_batch_in_hand_is_delivered_though_nothing_follows() -> None:
+    encoder = Overlapping()
+    engine = one_runner({KEY: encoder})
+    encoder.let_go.release()
+    with engine.stream(KEY, interactive=False) as stream:
+        assert engine.submit(stream, rows(7)).result(30).features[0, 1] == 7
+    engine.close()
+
+
+def test_runners_share_the_last_rows() -> None:
+    encoders = [Sums(), Sums()]
+    for encoder in encoders:
+        encoder.gate.clear()
+    shelves = [EncoderShelf(lambda _, encoder=encoder: encoder, kept=1) for encoder in encoders]
+    engine = Engine(shelves, EngineLimits((8,), 8, fill_wait_s=0.0))
+    with engine.stream(KEY, interactive=False) as stream:
+        first = [engine.submit(stream, rows(*[1] * 8)) for _ in range(2)]
+        for encoder in encoders:
+            assert encoder.entered.wait(30)
+        last = [engine.submit(stream, rows(2)) for _ in range(10)]
+        for encoder in encoders:
+            encoder.gate.set()
+        for future in (*first, *last):
+            future.result(30)
+    engine.close()
+    assert [1, 1, 1, 1, 1, 1, 1, 1] in encoders[0].batches
+    assert sorted((len(batch) for encoder in encoders for batch in encoder.batches if 2 in batch), reverse=True)[0] == 5
+
+
+def test_an_encoder_is_loaded_once_for_all_runners_of_a_device() -> None:
+    loaded: list[EncoderKey] = []
+
+    def load(key: EncoderKey) -> Sums:
+        loaded.append(key)
+        return Sums()
+
+    shelf = EncoderShelf(load, kept=1)
+    engine = Engine([shelf] * 4, EngineLimits((1,), 1))
+    engine.warm(KEY)
+    with engine.stream(KEY, interactive=False) as stream:
+        for future in [engine.submit(stream, rows(i)) for i in range(20)]:
+            future.result(30)
+    assert loaded == [KEY]
+    assert engine.encoders == ["sums"]
+    with engine.stream(OTHER, interactive=False) as stream:
+        engine.submit(stream, rows(1)).result(30)
+    assert engine.encoders == ["negated"]
+    engine.close()

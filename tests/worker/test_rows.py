@@ -12,7 +12,7 @@ from slicebank_imaging.headers import read_file_header
 from slicebank_imaging.options import ImportOptions
 from slicebank_imaging.pixels import CTSlice, SliceLoader
 from slicebank_imaging.windows import NAMED
-from slicebank_worker.engine.rows import RowSpec, prepare_slice
+from slicebank_worker.engine.rows import RowSpec, make_rows, prepare_slice
 from tests import reference
 
 WINDOWS = (NAMED["abdomen"], NAMED["lung"])
@@ -49,7 +49,7 @@ def test_every_slice_equals_the_reference(real_ct: Path, folder: str) -> None:
     for ct, wanted in zip(slices, expected, strict=True):
         for window, bounds in zip(WINDOWS, (reference.ABDOMEN, reference.LUNG), strict=True):
             np.testing.assert_array_equal(ct.render(window), reference.gray8(wanted.hu, bounds))
-        rows = prepare_slice(ct, SPEC).rows.astype(int)
+        rows = make_rows(prepare_slice(ct, SPEC).parcel).astype(int)
         if wanted.hu.shape[0] == wanted.hu.shape[1]:
             assert np.abs(rows - reference.make_rows([wanted])).max() <= 1
 
@@ -57,10 +57,10 @@ def test_every_slice_equals_the_reference(real_ct: Path, folder: str) -> None:
 def test_hounsfield_rows_are_the_share_of_the_window() -> None:
     ct = CTSlice(np.full((64, 64), 1024, np.int16), slope=1.0, intercept=-1024.0, padding=None)
     prepared = prepare_slice(ct, RowSpec((NAMED["full"], NAMED["lung"]), size=32, hounsfield=True, thumbnails=False))
-    assert prepared.rows.shape == (2, 32, 32)
-    assert prepared.rows.dtype == np.float32
-    np.testing.assert_allclose(prepared.rows[0], 1024 / 4095, rtol=1e-6)
-    np.testing.assert_allclose(prepared.rows[1], 0.75, rtol=1e-6)
+    assert make_rows(prepared.parcel).shape == (2, 32, 32)
+    assert make_rows(prepared.parcel).dtype == np.float32
+    np.testing.assert_allclose(make_rows(prepared.parcel)[0], 1024 / 4095, rtol=1e-6)
+    np.testing.assert_allclose(make_rows(prepared.parcel)[1], 0.75, rtol=1e-6)
     assert prepared.thumbnail is None
 
 
@@ -69,6 +69,6 @@ def test_padding_is_black_and_counted() -> None:
     stored[:4] = -2000
     prepared = prepare_slice(CTSlice(stored, 1.0, 0.0, (-2000, -2000)), SPEC)
     assert prepared.padding_pixels == 160
-    assert prepared.rows[:, 0, 100].max() == 0
+    assert make_rows(prepared.parcel)[:, 0, 100].max() == 0
     assert prepared.thumbnail is not None
     assert prepared.thumbnail.startswith(b"\xff\xd8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,9 +13,10 @@ import pytest
 from slicebank_imaging.errors import DecodeFailed
 from slicebank_imaging.pixels import CTSlice
 from slicebank_imaging.windows import Window
-from slicebank_worker.engine import EncoderKey, Engine, EngineLimits
+from slicebank_worker.engine import EncoderKey, EncoderShelf, Engine, EngineLimits
 from slicebank_worker.engine.rows import RowSpec
 from slicebank_worker.engine.series import EncodedSlice, SeriesEncoder, SkippedSlice
+from slicebank_worker.engine.shelf import Batch
 
 KEY = EncoderKey("mean", "0" * 64, "fp32")
 SPEC = RowSpec(
@@ -29,13 +30,16 @@ SPEC = RowSpec(
 class Mean:
     numerics: dict[str, Any] = {}  # noqa: RUF012 - a constant of the test
 
-    def encode(self, rows: np.ndarray) -> np.ndarray:
-        return rows.reshape(len(rows), -1).mean(1, keepdims=True).astype(np.float32)
+    depth = 1
+
+    def launch(self, parcels: Sequence[Any]) -> Callable[[], Batch]:
+        rows = np.concatenate(parcels)
+        return lambda: Batch(rows.reshape(len(rows), -1).mean(1, keepdims=True).astype(np.float32), 0.5)
 
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    engine = Engine(lambda key: Mean(), EngineLimits(batch_rows=4))
+    engine = Engine([EncoderShelf(lambda key: Mean(), kept=1)], EngineLimits((4,), 4))
     yield engine
     engine.close()
 

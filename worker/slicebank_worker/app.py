@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
 from celery import Celery
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 
 from slicebank_store.queue import make_celery
 from slicebank_worker.jobs.outcome import JobRunner, run_job
 from slicebank_worker.runtime import Role, Runtime
+
+log = structlog.get_logger()
 
 
 def build_app(runtime: Runtime, role: Role, runner: JobRunner) -> Celery:
@@ -40,9 +43,13 @@ def run_app(app: Celery, role: Role, *, concurrency: int, log_level: str, on_sto
         on_stop: called when shutdown begins, while jobs still run.
     """
 
+    def ready(**_: object) -> None:
+        log.info("worker_ready", role=role.value)
+
     def stopping(**_: object) -> None:
         on_stop()
 
+    worker_ready.connect(ready, weak=False)
     worker_shutting_down.connect(stopping, weak=False)
     worker = app.Worker(
         pool="threads",

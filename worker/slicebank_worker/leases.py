@@ -104,6 +104,12 @@ class Leases:
             with self._lock:
                 self._holds.discard(hold)
 
+    @property
+    def held(self) -> int:
+        """Jobs in this process's hands."""
+        with self._lock:
+            return len(self._holds)
+
     def close(self) -> None:
         """Ends the thread."""
         self._ended.set()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,10 +14,15 @@ import torch
 from slicebank_models.inference import FrozenEncoder
 from slicebank_models.loading import load_encoder
 from slicebank_models.registry import DEFAULT_ENCODER
-from slicebank_worker.device import choose_batch_rows, choose_device
-from slicebank_worker.engine import EncoderKey, Engine, EngineLimits
+from slicebank_store.workers import WorkerStatus
+from slicebank_worker.device import Runners, plan_runners
+from slicebank_worker.engine import EncoderKey, EncoderShelf, Engine
+from slicebank_worker.engine.cuda import CudaEncoder
+from slicebank_worker.engine.host import HostEncoder
 from slicebank_worker.engine.series import SeriesEncoder
+from slicebank_worker.engine.shelf import BatchEncoder
 from slicebank_worker.errors import EncoderUnavailable
+from slicebank_worker.gauge import Gauge
 from slicebank_worker.jobs.embed import Embedder
 from slicebank_worker.jobs.outcome import JobRunner
 from slicebank_worker.jobs.predict import Predictor
@@ -24,6 +30,9 @@ from slicebank_worker.jobs.train import Trainer
 from slicebank_worker.runtime import Role, Runtime
 
 log = structlog.get_logger()
+
+# Of one device; the one used last is dropped last.
+ENCODERS_KEPT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +42,12 @@ class RoleService:
     Attributes:
         runner: runs one job.
         concurrency: jobs at once.
+        describe: what the worker board says of this process.
     """
 
     runner: JobRunner
     concurrency: int
+    describe: Callable[[], WorkerStatus]
 
 
 @contextmanager
@@ -49,11 +60,11 @@ def open_role(runtime: Runtime, role: Role) -> Iterator[RoleService]:
     if role is Role.TRAIN:
         # Small matrices gain little from more, and an embed worker may need the other half.
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
-        yield RoleService(Trainer(runtime).run, concurrency=1)
+        yield RoleService(Trainer(runtime).run, concurrency=1, describe=_plain_status(runtime, role))
     elif role is Role.PREDICT:
         # Answers take milliseconds: one core leaves the others to embedding and training.
         torch.set_num_threads(1)
-        yield RoleService(Predictor(runtime).run, concurrency=1)
+        yield RoleService(Predictor(runtime).run, concurrency=1, describe=_plain_status(runtime, role))
     else:
         with _embedding(runtime) as service:
             yield service
@@ -62,9 +73,28 @@ def open_role(runtime: Runtime, role: Role) -> Iterator[RoleService]:
 @contextmanager
 def _embedding(runtime: Runtime) -> Iterator[RoleService]:
     settings = runtime.settings
-    device = choose_device(settings)
+    plan = plan_runners(settings)
+    shelves = {device: EncoderShelf(_loader(runtime, device), ENCODERS_KEPT) for device in set(plan.devices)}
 
-    def load(key: EncoderKey) -> FrozenEncoder:
+    def begin(number: int) -> None:
+        torch.set_num_threads(plan.threads)
+        if plan.devices[number].type == "cuda":
+            torch.cuda.set_device(plan.devices[number])
+
+    engine = Engine([shelves[device] for device in plan.devices], plan.limits, begin)
+    try:
+        default = runtime.registry.get(DEFAULT_ENCODER)
+        engine.warm(EncoderKey(default.id, default.weights_digest, "standard"))
+        on_device = plan.devices[0].type == "cuda"
+        series = SeriesEncoder(engine, runtime.decoders, settings.decode_threads, rows_on_device=on_device)
+        describe = _embed_status(runtime, series, plan)
+        yield RoleService(Embedder(runtime, series).run, concurrency=settings.jobs_at_once, describe=describe)
+    finally:
+        engine.close()
+
+
+def _loader(runtime: Runtime, device: torch.device) -> Callable[[EncoderKey], BatchEncoder]:
+    def load(key: EncoderKey) -> BatchEncoder:
         card = runtime.registry.get(key.encoder)
         if card.weights_digest != key.weights_digest:
             raise EncoderUnavailable(
@@ -77,13 +107,44 @@ def _embedding(runtime: Runtime) -> Iterator[RoleService]:
             precision="fp32" if key.precision == "fp32" else "standard",
         )
         log.info("encoder_loaded", encoder=card.id, **encoder.numerics)
-        return encoder
+        return CudaEncoder(encoder) if device.type == "cuda" else HostEncoder(encoder)
 
-    engine = Engine(load, EngineLimits(batch_rows=choose_batch_rows(settings, device)))
-    try:
-        default = runtime.registry.get(DEFAULT_ENCODER)
-        engine.warm(EncoderKey(default.id, default.weights_digest, "standard"))
-        series = SeriesEncoder(engine, runtime.decoders, settings.decode_threads)
-        yield RoleService(Embedder(runtime, series).run, concurrency=settings.jobs_at_once)
-    finally:
-        engine.close()
+    return load
+
+
+def _plain_status(runtime: Runtime, role: Role) -> Callable[[], WorkerStatus]:
+    """Of a worker that encodes nothing."""
+    started = time.time()
+
+    def describe() -> WorkerStatus:
+        return WorkerStatus(runtime.name, role.value, None, started, time.time(), jobs=runtime.leases.held)
+
+    return describe
+
+
+def _embed_status(runtime: Runtime, series: SeriesEncoder, plan: Runners) -> Callable[[], WorkerStatus]:
+    started = time.time()
+    engine = series.engine
+    gauge = Gauge(engine.usage, lambda: series.decoding_s, runtime.settings.decode_threads)
+    devices = ",".join(dict.fromkeys(str(device) for device in plan.devices))
+
+    def describe() -> WorkerStatus:
+        reading, usage = gauge.read(time.monotonic()), engine.usage()
+        return WorkerStatus(
+            name=runtime.name,
+            role=Role.EMBED.value,
+            device=devices,
+            started_at=started,
+            seen_at=time.time(),
+            jobs=runtime.leases.held,
+            encoders=engine.encoders,
+            rows_total=usage.rows,
+            rows_per_second=reading.rows_per_second,
+            window_s=reading.window_s,
+            utilisation=reading.utilisation,
+            decode_share=reading.decode_share,
+            batch_rows=usage.batch_rows,
+            bound_by=reading.bound_by,
+        )
+
+    return describe

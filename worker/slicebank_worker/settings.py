@@ -13,17 +13,26 @@ from slicebank_store.settings import StoreSettings
 class WorkerSettings(StoreSettings):
     """Settings of one worker process."""
 
-    device: str = Field("auto", description="Device of the encoder: auto, cpu, cuda or cuda:N.")
+    device: str = Field(
+        "auto",
+        description="Devices of the encoder: auto (every CUDA device, or else the CPU), cpu, cuda (every one), "
+        "cuda:N, or a list such as cuda:0,cuda:1.",
+    )
+    runners: int = Field(
+        0,
+        ge=0,
+        description="On a CPU: threads that each encode a batch of their own; 0 is one a core, at most 16.",
+    )
     batch_rows: int = Field(
         0,
         ge=0,
-        description="Rows of a full batch; 0 chooses by device: 32 on a CPU, 256 on a GPU.",
+        description="Rows of a full batch; 0 finds the fastest size while working: 2 to 32 on a CPU, 32 to 256 on a GPU.",
     )
     jobs_at_once: int = Field(
         4, ge=1, description="Embed jobs that run side by side in one worker; their slices share batches."
     )
     decode_threads: int = Field(
-        default_factory=lambda: max(1, min(8, os.cpu_count() or 1)),
+        default_factory=lambda: max(1, min(16, os.cpu_count() or 1)),
         ge=1,
         description="Threads that decode pixels, shared by all jobs.",
     )
@@ -42,6 +51,9 @@ class WorkerSettings(StoreSettings):
         30.0,
         gt=0,
         description="A queued job whose message is older than this is sent again; a second message does no harm.",
+    )
+    report_seconds: float = Field(
+        2.0, gt=0, le=5, description="How often a worker tells how busy it is; silent for 15 s, it leaves the list."
     )
     missing_share: float = Field(
         0.05, ge=0, le=1, description="Share of a series' slices that may fail to decode before the job fails."

@@ -2,5 +2,6 @@
 
 from slicebank_worker.engine.engine import Engine, EngineClosed, EngineLimits
 from slicebank_worker.engine.lanes import EncoderKey, RowStream
+from slicebank_worker.engine.shelf import EncoderShelf
 
-__all__ = ["EncoderKey", "Engine", "EngineClosed", "EngineLimits", "RowStream"]
+__all__ = ["EncoderKey", "EncoderShelf", "Engine", "EngineClosed", "EngineLimits", "RowStream"]

@@ -1,24 +1,27 @@
-"""One device, one thread that feeds it.
+"""One engine a process, one thread a runner: each takes batches from what waits and feeds its device.
 
-The engine is built once in a worker process, before any job runs, and shared by all of its jobs. Its own thread is the only one
-that touches the device.
+A GPU has one runner. A CPU has one a core, each computing on a single thread: two halves of a machine that work on two batches never
+wait for each other, where one batch on all cores is as slow as its most disturbed core, layer by layer.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import structlog
 
-from slicebank_worker.engine.lanes import EncoderKey, Features, Lanes, Rows, RowStream, Ticket
+from slicebank_worker.engine.lanes import EncoderKey, Lanes, RowStream, Ticket
+from slicebank_worker.engine.parcels import Encoded, Parcel
+from slicebank_worker.engine.shelf import Batch, EncoderShelf
+from slicebank_worker.engine.tuner import BatchTuner
+from slicebank_worker.engine.usage import Usage
 from slicebank_worker.errors import WorkerError
 
 log = structlog.get_logger()
@@ -28,66 +31,64 @@ class EngineClosed(WorkerError):
     """Rows were offered to an engine that has been closed."""
 
 
-class Encoder(Protocol):
-    """A frozen encoder on its device."""
-
-    @property
-    def numerics(self) -> dict[str, Any]:
-        """What really ran: device, dtype, memory format, versions."""
-
-    def encode(self, rows: Rows) -> Features:
-        """Features (B, D) of rows (B, S, S)."""
-
-
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
     """How batches are made.
 
     Attributes:
-        batch_rows: rows of a full batch.
+        batch_sizes: rows of a full batch that may be tried, increasing.
+        first_size: the one to begin with.
         fill_wait_s: how long an idle device waits for a batch to fill, counted from its oldest slice.
-        encoders_kept: how many encoders stay loaded.
     """
 
-    batch_rows: int
+    batch_sizes: tuple[int, ...]
+    first_size: int
     fill_wait_s: float = 0.01
-    encoders_kept: int = 3
 
 
-@dataclass(slots=True)
-class EngineCount:
-    """What the engine has done since it started."""
+@dataclass(frozen=True, slots=True)
+class _Launched:
+    """A batch on its way through the device."""
 
-    batches: int = 0
-    rows: int = 0
-    busy_s: float = 0.0
+    key: EncoderKey
+    tickets: list[Ticket]
+    rows: int
+    depth: int
+    finish: Callable[[], Batch]
 
 
 class Engine:
     """Encodes the rows of all running jobs in shared batches.
 
     Args:
-        load: makes the encoder of a key ready; called on the engine's thread, its errors reach the jobs that asked.
+        shelves: the encoders of each runner's device; runners of one device share one shelf.
         limits: how batches are made.
+        begin: called first on every runner's thread, with its number.
     """
 
-    def __init__(self, load: Callable[[EncoderKey], Encoder], limits: EngineLimits) -> None:
-        self._load = load
+    def __init__(
+        self, shelves: Sequence[EncoderShelf], limits: EngineLimits, begin: Callable[[int], None] | None = None
+    ) -> None:
+        self._shelves = tuple(shelves)
         self._limits = limits
         self._lanes = Lanes()
+        self._tuners: dict[EncoderKey, BatchTuner] = {}
         self._changed = threading.Condition()
         self._closed = False
-        self._warming: list[EncoderKey] = []
-        self._encoders: OrderedDict[EncoderKey, Encoder] = OrderedDict()
+        self._warming: list[deque[EncoderKey]] = [deque() for _ in self._shelves]
         self._numerics: dict[EncoderKey, dict[str, Any]] = {}
-        self.count = EngineCount()
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._thread.start()
+        self._batches, self._rows, self._busy_s = 0, 0, 0.0
+        self._threads = [
+            threading.Thread(target=self._run, args=(number, begin), name=f"engine-{number}", daemon=True)
+            for number in range(len(self._shelves))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
-    def batch_rows(self) -> int:
-        """Rows of a full batch: what a job should keep waiting so that the device never does."""
-        return self._limits.batch_rows
+    def rows_in_hand(self) -> int:
+        """Rows that a job should have waiting or on the device, so that no runner ever waits for it alone."""
+        return 2 * len(self._shelves) * self._limits.batch_sizes[-1]
 
     @contextmanager
     def stream(self, key: EncoderKey, *, interactive: bool) -> Iterator[RowStream]:
@@ -100,8 +101,8 @@ class Engine:
             with self._changed:
                 self._lanes.close(stream)
 
-    def submit(self, stream: RowStream, rows: Rows) -> Future[Features]:
-        """Queues the rows (W, S, S) of one slice; the future gives their features (W, D).
+    def submit(self, stream: RowStream, parcel: Parcel) -> Future[Encoded]:
+        """Queues the W rows of one slice; the future gives their features (W, D).
 
         Raises:
             EngineClosed: the engine has ended.
@@ -109,14 +110,15 @@ class Engine:
         with self._changed:
             if self._closed:
                 raise EngineClosed("the encoder engine of this worker has ended")
-            future = self._lanes.put(stream, rows)
+            future = self._lanes.put(stream, parcel)
             self._changed.notify_all()
         return future
 
     def warm(self, key: EncoderKey) -> None:
         """Has an encoder loaded before the first job asks for it; if it cannot be, that job learns why."""
         with self._changed:
-            self._warming.append(key)
+            for waiting in self._warming:
+                waiting.append(key)
             self._changed.notify_all()
 
     def numerics(self, key: EncoderKey) -> dict[str, Any]:
@@ -124,72 +126,107 @@ class Engine:
         with self._changed:
             return dict(self._numerics[key])
 
+    @property
+    def encoders(self) -> list[str]:
+        """Ids of the encoders that are loaded on any device."""
+        return list(dict.fromkeys(encoder for shelf in self._shelves for encoder in shelf.loaded))
+
+    def usage(self) -> Usage:
+        """What has been done up to now."""
+        with self._changed:
+            sizes = {key.encoder: tuner.rows for key, tuner in self._tuners.items()}
+            return Usage(len(self._shelves), self._batches, self._rows, self._busy_s, sizes)
+
     def close(self) -> None:
-        """Ends the thread after the batch in hand; whatever waits is cancelled."""
+        """Ends the runners after the batches in hand; whatever waits is cancelled."""
         with self._changed:
             self._closed = True
             for future in self._lanes.drain():
                 future.cancel()
             self._changed.notify_all()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _run(self) -> None:
-        while (batch := self._next_batch()) is not None:
-            key, tickets = batch
-            if not tickets:
-                self._preload(key)
-            live = [t for t in tickets if t.features.set_running_or_notify_cancel()]
-            if live:
-                self._encode(key, live)
+    def _run(self, number: int, begin: Callable[[int], None] | None) -> None:
+        if begin is not None:
+            begin(number)
+        shelf = self._shelves[number]
+        in_hand: deque[_Launched] = deque()
+        depth = 1
+        while True:
+            taken = self._next_batch(number, wait=not in_hand) if len(in_hand) < depth else None
+            if taken is not None:
+                key, tickets = taken
+                launched = self._launch(shelf, key, tickets)
+                if launched is not None:
+                    in_hand.append(launched)
+                    depth = launched.depth
+            elif not in_hand:
+                return
+            if in_hand and (taken is None or len(in_hand) >= depth):
+                self._deliver(in_hand.popleft())
 
-    def _next_batch(self) -> tuple[EncoderKey, list[Ticket]] | None:
-        """Waits for work; a batch is full, or its oldest slice has waited long enough."""
+    def _next_batch(self, number: int, *, wait: bool) -> tuple[EncoderKey, list[Ticket]] | None:
+        """A full batch, or what there is once its oldest slice has waited long enough; None when closed or, without `wait`, not yet."""
         with self._changed:
-            while True:
-                if self._closed:
-                    return None
+            while not self._closed:
                 key = self._lanes.next_key()
-                if key is None and self._warming:
-                    return self._warming.pop(0), []
-                if key is None:
-                    self._changed.wait()
-                    continue
-                patience = self._lanes.oldest(key) + self._limits.fill_wait_s - time.monotonic()
-                if self._lanes.waiting_rows(key) >= self._limits.batch_rows or patience <= 0:
-                    return key, self._lanes.take(key, self._limits.batch_rows)
+                patience: float | None = None
+                if key is None and self._warming[number]:
+                    return self._warming[number].popleft(), []
+                if key is not None:
+                    full, waiting = self._tuner(key).rows, self._lanes.waiting_rows(key)
+                    patience = self._lanes.oldest(key) + self._limits.fill_wait_s - time.monotonic()
+                    if waiting >= full or patience <= 0:
+                        # The last rows of a series are shared out, so that all runners end together.
+                        return key, self._lanes.take(key, min(full, -(-waiting // len(self._shelves))))
+                if not wait:
+                    return None
                 self._changed.wait(patience)
+            return None
 
-    def _encode(self, key: EncoderKey, tickets: list[Ticket]) -> None:
+    def _tuner(self, key: EncoderKey) -> BatchTuner:
+        if key not in self._tuners:
+            self._tuners[key] = BatchTuner(self._limits.batch_sizes, self._limits.first_size)
+        return self._tuners[key]
+
+    def _launch(self, shelf: EncoderShelf, key: EncoderKey, tickets: list[Ticket]) -> _Launched | None:
+        live = [ticket for ticket in tickets if ticket.encoded.set_running_or_notify_cancel()]
         try:
-            encoder = self._encoder(key)
-            started = time.perf_counter()
-            features = encoder.encode(np.concatenate([t.rows for t in tickets]))
-            self.count.busy_s += time.perf_counter() - started
+            encoder = shelf.get(key)
+            if not live:
+                return None
+            parcels = [ticket.parcel for ticket in live]
+            launched = _Launched(key, live, sum(map(len, parcels)), encoder.depth, encoder.launch(parcels))
         except Exception as error:  # noqa: BLE001 - whatever the device says belongs to the jobs that asked, not to this thread
-            for ticket in tickets:
-                ticket.features.set_exception(error)
+            if not tickets:  # the job that needs this encoder will ask again, and be told
+                log.warning("encoder_not_preloaded", encoder=key.encoder)
+            _fail(live, error)
+            return None
+        with self._changed:
+            if key not in self._numerics:
+                self._numerics[key] = dict(encoder.numerics)
+        return launched
+
+    def _deliver(self, launched: _Launched) -> None:
+        try:
+            batch = launched.finish()
+        except Exception as error:  # noqa: BLE001 - as above
+            _fail(launched.tickets, error)
             return
-        self.count.batches += 1
-        self.count.rows += len(features)
+        with self._changed:
+            self._batches += 1
+            self._rows += launched.rows
+            self._busy_s += batch.device_s
+            self._tuner(launched.key).record(launched.rows, batch.device_s)
         start = 0
-        for ticket in tickets:
-            stop = start + len(ticket.rows)
-            ticket.features.set_result(features[start:stop])
+        for ticket in launched.tickets:
+            stop = start + len(ticket.parcel)
+            share = batch.device_s * len(ticket.parcel) / launched.rows
+            ticket.encoded.set_result(Encoded(batch.features[start:stop], share))
             start = stop
 
-    def _preload(self, key: EncoderKey) -> None:
-        try:
-            self._encoder(key)
-        except Exception:  # noqa: BLE001 - the job that needs this encoder will ask again, and be told
-            log.warning("encoder_not_preloaded", encoder=key.encoder)
 
-    def _encoder(self, key: EncoderKey) -> Encoder:
-        if key not in self._encoders:
-            encoder = self._load(key)
-            with self._changed:
-                self._numerics[key] = dict(encoder.numerics)
-            self._encoders[key] = encoder
-            while len(self._encoders) > self._limits.encoders_kept:
-                self._encoders.popitem(last=False)
-        self._encoders.move_to_end(key)
-        return self._encoders[key]
+def _fail(tickets: Sequence[Ticket], error: Exception) -> None:
+    for ticket in tickets:
+        ticket.encoded.set_exception(error)

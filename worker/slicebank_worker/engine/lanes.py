@@ -12,11 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-Rows = NDArray[np.uint8] | NDArray[np.float32]
-Features = NDArray[np.float32]
+from slicebank_worker.engine.parcels import Encoded, Parcel
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +26,16 @@ class EncoderKey:
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """The rows of one slice, (W, S, S), and where their features, (W, D), go."""
+    """The rows of one slice and where their features go.
 
-    rows: Rows
-    features: Future[Features]
+    Attributes:
+        parcel: what makes the W rows of the slice; its length is W.
+        encoded: takes their features, (W, D).
+        arrived: on the monotonic clock.
+    """
+
+    parcel: Parcel
+    encoded: Future[Encoded]
     arrived: float
 
 
@@ -67,13 +69,13 @@ class Lanes:
         """Removes a stream; what still waits in it is cancelled."""
         self._streams = [other for other in self._streams if other is not stream]
         while stream.waiting:
-            stream.waiting.popleft().features.cancel()
+            stream.waiting.popleft().encoded.cancel()
 
-    def put(self, stream: RowStream, rows: Rows) -> Future[Features]:
+    def put(self, stream: RowStream, parcel: Parcel) -> Future[Encoded]:
         """Lets the rows of one slice wait for the device."""
-        ticket = Ticket(rows, Future(), time.monotonic())
+        ticket = Ticket(parcel, Future(), time.monotonic())
         stream.waiting.append(ticket)
-        return ticket.features
+        return ticket.encoded
 
     def next_key(self) -> EncoderKey | None:
         """The encoder to run next: that of the oldest waiting slice, interactive jobs first."""
@@ -82,7 +84,7 @@ class Lanes:
 
     def waiting_rows(self, key: EncoderKey) -> int:
         """How many rows wait for this encoder."""
-        return sum(len(t.rows) for s in self._streams if s.key == key for t in s.waiting)
+        return sum(len(t.parcel) for s in self._streams if s.key == key for t in s.waiting)
 
     def oldest(self, key: EncoderKey) -> float:
         """When the oldest slice waiting for this encoder arrived, on the monotonic clock."""
@@ -94,11 +96,11 @@ class Lanes:
         rows = 0
         for rank in (0, 1):
             turn = deque(s for s in self._streams if s.key == key and s.rank == rank and s.waiting)
-            while turn and (not taken or rows + len(turn[0].waiting[0].rows) <= most_rows):
+            while turn and (not taken or rows + len(turn[0].waiting[0].parcel) <= most_rows):
                 stream = turn.popleft()
                 ticket = stream.waiting.popleft()
                 taken.append(ticket)
-                rows += len(ticket.rows)
+                rows += len(ticket.parcel)
                 if stream.waiting:
                     turn.append(stream)
                 # The next job starts the next batch, so that the turn goes round between batches too.
@@ -108,4 +110,4 @@ class Lanes:
 
     def drain(self) -> list[Future[Any]]:
         """Removes everything that waits."""
-        return [t.features for s in self._streams for t in (s.waiting.popleft() for _ in range(len(s.waiting)))]
+        return [t.encoded for s in self._streams for t in (s.waiting.popleft() for _ in range(len(s.waiting)))]

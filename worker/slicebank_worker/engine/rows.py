@@ -1,7 +1,8 @@
-"""From one decoded slice to the rows that an encoder reads."""
+"""From one decoded slice to what the engine takes: rows made here, or the slice itself where the device makes them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,10 @@ from slicebank_imaging.pixels import CTSlice
 from slicebank_imaging.resize import resize_gray8, resize_hu
 from slicebank_imaging.thumbnails import jpeg_thumbnail
 from slicebank_imaging.windows import Window
-from slicebank_worker.engine.lanes import Rows
+from slicebank_worker.engine.parcels import Parcel, Rows, StoredSlice
+
+# The abdominal window of the paper shows soft tissue, which is where a reader looks first.
+THUMBNAIL_WINDOW = Window("abdomen", -175.0, 275.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +37,55 @@ class RowSpec:
 
 @dataclass(frozen=True, slots=True)
 class PreparedSlice:
-    """One slice, ready for the encoder.
+    """One slice, ready for the engine.
 
     Attributes:
-        rows: (W, S, S) uint8 or float32.
+        parcel: its W rows (W, S, S), uint8 or float32, or what the device makes them of.
         thumbnail: JPEG bytes, or None.
         padding_pixels: how many pixels of the slice were padding.
     """
 
-    rows: Rows
+    parcel: Parcel
     thumbnail: bytes | None
     padding_pixels: int
 
 
-def prepare_slice(ct: CTSlice, spec: RowSpec) -> PreparedSlice:
-    """Windows, quantises and resizes one slice (DESIGN's CT rules), in that order."""
-    gray = [] if spec.hounsfield else [ct.render(window) for window in spec.windows]
+def prepare_slice(ct: CTSlice, spec: RowSpec, *, on_device: bool = False) -> PreparedSlice:
+    """Windows, quantises and resizes one slice (DESIGN's CT rules), in that order.
+
+    Args:
+        ct: the decoded slice.
+        spec: what the encoder reads.
+        on_device: leave grey rows of slices of at most 16 bits to the device.
+    """
+    parcel: Parcel
+    shown: NDArray[np.uint8] | None = None
     if spec.hounsfield:
         hu = ct.hounsfield()
-        rows: Rows = np.stack([resize_hu(_unit(hu, window), spec.size) for window in spec.windows])
+        parcel = np.stack([resize_hu(_unit(hu, window), spec.size) for window in spec.windows])
+    elif on_device and ct.stored.dtype.itemsize <= 2:
+        parcel = StoredSlice(ct, spec.windows, spec.size)
     else:
-        rows = np.stack([resize_gray8(image, spec.size) for image in gray])
-    thumbnail = jpeg_thumbnail(gray[0] if gray else ct.render(THUMBNAIL_WINDOW)) if spec.thumbnails else None
-    return PreparedSlice(rows, thumbnail, ct.padding_count)
+        rendered = [ct.render(window) for window in spec.windows]
+        shown = rendered[0]
+        parcel = _resized(rendered, spec.size)
+    thumbnail = None
+    if spec.thumbnails:
+        if shown is None:
+            shown = ct.render(THUMBNAIL_WINDOW if spec.hounsfield else spec.windows[0])
+        thumbnail = jpeg_thumbnail(shown)
+    return PreparedSlice(parcel, thumbnail, ct.padding_count)
 
 
-# The abdominal window of the paper shows soft tissue, which is where a reader looks first.
-THUMBNAIL_WINDOW = Window("abdomen", -175.0, 275.0)
+def make_rows(parcel: Parcel) -> Rows:
+    """The rows (W, S, S) of a parcel."""
+    if isinstance(parcel, StoredSlice):
+        return _resized([parcel.ct.render(window) for window in parcel.windows], parcel.size)
+    return parcel
+
+
+def _resized(images: Sequence[NDArray[np.uint8]], size: int) -> NDArray[np.uint8]:
+    return np.stack([resize_gray8(image, size) for image in images])
 
 
 def _unit(hu: NDArray[np.float32], window: Window) -> NDArray[np.float32]:

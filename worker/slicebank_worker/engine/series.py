@@ -5,6 +5,7 @@ Memory is bounded by the two look-aheads, whatever the length of the series.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,11 +15,31 @@ from dataclasses import dataclass
 from slicebank_imaging.errors import ImagingError
 from slicebank_imaging.pixels import CTSlice
 from slicebank_worker.engine.engine import Engine
-from slicebank_worker.engine.lanes import Features, RowStream
+from slicebank_worker.engine.lanes import RowStream
+from slicebank_worker.engine.parcels import Encoded, Features
 from slicebank_worker.engine.rows import PreparedSlice, RowSpec, prepare_slice
 
 # One slice more than the decoders hold keeps them busy while the job hands a slice on.
 _SPARE_SLICES = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SliceTimes:
+    """Where the time of one slice went, seconds.
+
+    Attributes:
+        decode_s: reading and decoding, on a decoding thread.
+        transform_s: windows, resize and thumbnail, on the same thread.
+        decode_wait_s: the job stood waiting for that.
+        encode_s: this slice's share of its batch on the device.
+        encode_wait_s: the job stood waiting for its features.
+    """
+
+    decode_s: float
+    transform_s: float
+    decode_wait_s: float
+    encode_s: float
+    encode_wait_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +51,14 @@ class EncodedSlice:
         features: (W, D) float32.
         thumbnail: JPEG bytes, or None.
         padding_pixels: how many pixels of the slice were padding.
-        decode_s: seconds its decoding and windowing took on a thread.
-        wait_s: seconds the job waited for its features.
+        times: where its time went.
     """
 
     index: int
     features: Features
     thumbnail: bytes | None
     padding_pixels: int
-    decode_s: float
-    wait_s: float
+    times: SliceTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +69,49 @@ class SkippedSlice:
     detail: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    prepared: PreparedSlice
+    decode_s: float
+    transform_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A slice whose rows are with the engine."""
+
+    index: int
+    decoded: _Decoded
+    decode_wait_s: float
+    encoded: Future[Encoded]
+
+
 class SeriesEncoder:
-    """Runs series through an engine.
+    """Runs series through an engine; any number of them at once, each on a thread of its own."""
 
-    Attributes:
-        engine: the process's engine.
-        decoders: the process's decoding threads.
-        decode_threads: how many of them there are.
-    """
+    def __init__(
+        self, engine: Engine, decoders: Executor, decode_threads: int, *, rows_on_device: bool = False
+    ) -> None:
+        """Starts with nothing in hand.
 
-    engine: Engine
-    decoders: Executor
-    decode_threads: int
+        Args:
+            engine: the process's engine.
+            decoders: the process's decoding threads.
+            decode_threads: how many of them there are.
+            rows_on_device: the device makes the rows of decoded slices.
+        """
+        self.engine = engine
+        self._decoders = decoders
+        self._decode_threads = decode_threads
+        self._rows_on_device = rows_on_device
+        self._lock = threading.Lock()
+        self._decoding_s = 0.0
+
+    @property
+    def decoding_s(self) -> float:
+        """Seconds that decoding threads have worked up to now, summed over threads."""
+        with self._lock:
+            return self._decoding_s
 
     def run(
         self, load: Callable[[int], CTSlice], n_slices: int, spec: RowSpec, stream: RowStream
@@ -75,43 +124,53 @@ class SeriesEncoder:
             spec: what the encoder reads.
             stream: the job's place in the engine.
         """
-        decode_ahead = self.decode_threads + _SPARE_SLICES
-        # Two batches: one on the device, one waiting, so that the device goes from one to the next.
-        encode_ahead = max(2, -(-2 * self.engine.batch_rows // len(spec.windows)))
-        decoding: deque[tuple[int, Future[tuple[PreparedSlice, float]]]] = deque()
-        encoding: deque[tuple[int, PreparedSlice, float, Future[Features]]] = deque()
+        decode_ahead = self._decode_threads + _SPARE_SLICES
+        encode_ahead = max(2, -(-self.engine.rows_in_hand // len(spec.windows)))
+        decoding: deque[tuple[int, Future[_Decoded]]] = deque()
+        encoding: deque[_Waiting] = deque()
         upcoming = iter(range(n_slices))
         try:
             while True:
                 while len(decoding) < decode_ahead and (index := next(upcoming, None)) is not None:
-                    decoding.append((index, self.decoders.submit(_timed, load, index, spec)))
+                    decoding.append((index, self._decoders.submit(self._decode, load, index, spec)))
                 if decoding and len(encoding) < encode_ahead:
-                    index, decoded = decoding.popleft()
+                    index, future = decoding.popleft()
+                    started = time.perf_counter()
                     try:
-                        prepared, seconds = decoded.result()
+                        decoded = future.result()
                     except ImagingError as error:
                         yield SkippedSlice(index, str(error))
                         continue
-                    encoding.append((index, prepared, seconds, self.engine.submit(stream, prepared.rows)))
+                    waited = time.perf_counter() - started
+                    encoded = self.engine.submit(stream, decoded.prepared.parcel)
+                    encoding.append(_Waiting(index, decoded, waited, encoded))
                 elif encoding:
-                    yield _finished(*encoding.popleft())
+                    yield _finished(encoding.popleft())
                 else:
                     return
-                while encoding and encoding[0][3].done():
-                    yield _finished(*encoding.popleft())
+                while encoding and encoding[0].encoded.done():
+                    yield _finished(encoding.popleft())
         finally:
             for _, future in decoding:
                 future.cancel()
 
+    def _decode(self, load: Callable[[int], CTSlice], index: int, spec: RowSpec) -> _Decoded:
+        started = time.perf_counter()
+        ct = load(index)
+        loaded = time.perf_counter()
+        prepared = prepare_slice(ct, spec, on_device=self._rows_on_device)
+        ended = time.perf_counter()
+        with self._lock:
+            self._decoding_s += ended - started
+        return _Decoded(prepared, loaded - started, ended - loaded)
 
-def _timed(load: Callable[[int], CTSlice], index: int, spec: RowSpec) -> tuple[PreparedSlice, float]:
+
+def _finished(item: _Waiting) -> EncodedSlice:
     started = time.perf_counter()
-    prepared = prepare_slice(load(index), spec)
-    return prepared, time.perf_counter() - started
-
-
-def _finished(index: int, prepared: PreparedSlice, decode_s: float, features: Future[Features]) -> EncodedSlice:
-    started = time.perf_counter()
-    values = features.result()
-    wait_s = time.perf_counter() - started
-    return EncodedSlice(index, values, prepared.thumbnail, prepared.padding_pixels, decode_s, wait_s)
+    encoded = item.encoded.result()
+    waited = time.perf_counter() - started
+    decoded = item.decoded
+    times = SliceTimes(decoded.decode_s, decoded.transform_s, item.decode_wait_s, encoded.device_s, waited)
+    return EncodedSlice(
+        item.index, encoded.features, decoded.prepared.thumbnail, decoded.prepared.padding_pixels, times
+    )

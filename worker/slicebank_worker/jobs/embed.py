@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 from slicebank_imaging.errors import ImagingError
@@ -83,8 +84,8 @@ class Embedder:
                 if isinstance(item, EncodedSlice):
                     writer.append_slice(item.index, item.features, item.thumbnail)
                     padding_pixels += item.padding_pixels
-                    hold.add("decode_s", item.decode_s)
-                    hold.add("encode_s", item.wait_s)
+                    for name, seconds in asdict(item.times).items():
+                        hold.add(name, seconds)
                 else:
                     missing.add(item.index, item.detail)
         rescale = {**manifest["rescale"], "padding_pixels": padding_pixels}

@@ -1,0 +1,124 @@
+"""Rows of decoded slices, made on the encoder's device: a table turns stored values into grey levels, two matrices resize them.
+
+Grey levels are those of the CPU exactly: the table is the CPU's. Sizes are within one grey level of it: the matrices hold Pillow's
+coefficients, and both passes are rounded to whole levels as Pillow rounds them, but sums are in float32 and not in integers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from slicebank_worker.engine.parcels import StoredSlice
+
+# Slopes and intercepts differ between series, seldom between slices; a table has 64 KB a window.
+_TABLES = 64
+# Pillow keeps coefficients for 8-bit images as integers of this many fractional bits.
+_PILLOW_BITS = 22
+
+
+class DeviceRows:
+    """Makes rows on one device; keeps the tables and matrices that it used last there."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._kept: OrderedDict[tuple[object, ...], torch.Tensor] = OrderedDict()
+
+    def make(self, stored: torch.Tensor, slices: Sequence[StoredSlice]) -> torch.Tensor:
+        """Rows of slices of one matrix, type and size.
+
+        Args:
+            stored: (B, R, C) on the device: the bits of the stored values as int16, or uint8.
+            slices: the B slices that they are.
+
+        Returns:
+            (B * W, S, S) uint8, row = slice * W + window.
+        """
+        windows, size = slices[0].windows, slices[0].size
+        index = stored.to(torch.int32) & (0xFFFF if stored.dtype == torch.int16 else 0xFF)
+        gray = torch.empty((len(slices), len(windows), *stored.shape[1:]), dtype=torch.uint8, device=self._device)
+        for start, stop in _runs(slices):
+            for window, table in enumerate(self._tables(slices[start])):
+                pixels = index[start:stop]
+                gray[start:stop, window] = table.index_select(0, pixels.reshape(-1)).view(pixels.shape)
+        return self._resize(gray.flatten(0, 1), size)
+
+    def _resize(self, gray: torch.Tensor, size: int) -> torch.Tensor:
+        """(N, R, C) uint8 to (N, size, size): shorter side to size, then the centre."""
+        rows, columns = gray.shape[1:]
+        down, across = (
+            self._matrix(part, side)
+            for part, side in zip(resize_plan(rows, columns, size), (rows, columns), strict=True)
+        )
+        narrow = _whole_levels(gray.to(torch.float32) @ across.T)  # Pillow goes along the rows first
+        return _whole_levels(down @ narrow).to(torch.uint8)
+
+    def _tables(self, item: StoredSlice) -> list[torch.Tensor]:
+        return [self._keep(("table", _table_key(item), window), item.ct.gray_table(window)) for window in item.windows]
+
+    def _matrix(self, plan: tuple[int, int, int], side: int) -> torch.Tensor:
+        return self._keep(("matrix", side, plan), bilinear_matrix(side, *plan))
+
+    def _keep(self, key: tuple[object, ...], values: NDArray[np.uint8] | NDArray[np.float32]) -> torch.Tensor:
+        if key not in self._kept:
+            self._kept[key] = torch.from_numpy(values.copy()).to(self._device)
+            while len(self._kept) > _TABLES:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+def resize_plan(rows: int, columns: int, size: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """How `slicebank_imaging.resize` goes from (rows, columns) to (size, size).
+
+    Returns:
+        For rows and for columns: (side after resizing, first pixel kept, size).
+    """
+    shorter, longer = min(rows, columns), max(rows, columns)
+    scaled = longer if shorter == size else int(size * longer / shorter)
+    height, width = (size, scaled) if rows <= columns else (scaled, size)
+    return (height, round((height - size) / 2.0), size), (width, round((width - size) / 2.0), size)
+
+
+@lru_cache(maxsize=_TABLES)
+def bilinear_matrix(side: int, resized: int, first: int, size: int) -> NDArray[np.float32]:
+    """Pillow's antialiased bilinear resize along one axis, as a matrix.
+
+    Args:
+        side: pixels before.
+        resized: pixels after.
+        first: first pixel kept.
+        size: pixels kept.
+
+    Returns:
+        (size, side) float32, rows sum to 1 within Pillow's own rounding.
+    """
+    matrix = np.zeros((size, side))
+    scale = side / resized
+    support = max(scale, 1.0)
+    for at in range(size):
+        centre = (at + first + 0.5) * scale
+        low, high = max(0, math.floor(centre - support + 0.5)), min(side, math.floor(centre + support + 0.5))
+        weights = np.maximum(0.0, 1.0 - np.abs((np.arange(low, high) + 0.5 - centre) / support))
+        matrix[at, low:high] = np.floor(weights / weights.sum() * 2**_PILLOW_BITS + 0.5) / 2**_PILLOW_BITS
+    return matrix.astype(np.float32)
+
+
+def _whole_levels(levels: torch.Tensor) -> torch.Tensor:
+    return levels.add_(0.5).floor_().clamp_(0.0, 255.0)
+
+
+def _table_key(item: StoredSlice) -> tuple[object, ...]:
+    return item.ct.slope, item.ct.intercept, item.ct.padding, item.ct.stored.dtype.str
+
+
+def _runs(slices: Sequence[StoredSlice]) -> list[tuple[int, int]]:
+    """Ranges of neighbours that share their tables: slices of one series, mostly."""
+    starts = [at for at in range(len(slices)) if at == 0 or _table_key(slices[at]) != _table_key(slices[at - 1])]
+    return list(zip(starts, [*starts[1:], len(slices)], strict=True))
