@@ -15,6 +15,7 @@ from typing import Any
 
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.form import Form, form_from_arguments
 from slicebank import Client
 from slicebank_imaging.phantom import PhantomSpec, make_phantom, random_lesion, write_dicom
 
@@ -105,21 +106,22 @@ def measure(client: Client, train: list[Case], test: list[Case], *, encoder: str
     )
 
 
-def main() -> None:
-    """Measures the baseline and the default encoder side by side, on a service of its own."""
+def run(form: Form) -> None:
+    """Measures the baseline and the default encoder side by side, on a service of its own; the short form, the baseline only."""
     from benchmarks.record import save
     from benchmarks.serving import serving
     from slicebank_models.registry import DEFAULT_ENCODER
 
+    encoders = ("hu_statistics",) if form is Form.SHORT else ("hu_statistics", DEFAULT_ENCODER)
     with tempfile.TemporaryDirectory() as scratch, serving(Path(scratch) / "data") as client:
-        train = write_cases(Path(scratch) / "train", range(1000, 1120))
-        test = write_cases(Path(scratch) / "test", range(5000, 5060))
+        train = write_cases(Path(scratch) / "train", range(1000, 1000 + form.pick(40, 120)))
+        test = write_cases(Path(scratch) / "test", range(5000, 5000 + form.pick(20, 60)))
         figures = {}
-        for encoder in ("hu_statistics", DEFAULT_ENCODER):
+        for encoder in encoders:
             figures[encoder] = asdict(measure(client, train, test, encoder=encoder, name=f"lesion-{encoder}"))
             print(figures[encoder])
-    print(save("phantom_lesions", __doc__ or "", {"training": TRAINING, "encoders": figures}))
+    print(save("phantom_lesions", __doc__ or "", {"training": TRAINING, "encoders": figures}, form))
 
 
 if __name__ == "__main__":
-    main()
+    run(form_from_arguments(__doc__))

@@ -15,7 +15,7 @@ from slicebank.cli.app import build_app
 from slicebank_models.heads.spec import TrainingSpec
 from slicebank_models.registry import DEFAULT_ENCODER, EncoderRegistry
 from slicebank_service.problems import FRAMEWORK_CODES, HTTP_STATUS
-from slicebank_service.routers import bags, encoders, heads, health, jobs, predictions, series
+from slicebank_service.routers import bags, encoders, heads, health, jobs, predictions, series, workers
 from slicebank_service.settings import ServiceSettings
 from slicebank_worker.settings import WorkerSettings
 
@@ -61,7 +61,7 @@ def test_every_documented_setting_exists() -> None:
 
 def test_every_route_is_explained() -> None:
     text = page("rest") + page("operations")
-    for module in (bags, encoders, heads, health, jobs, predictions, series):
+    for module in (bags, encoders, heads, health, jobs, predictions, series, workers):
         for route in module.router.routes:
             path = getattr(route, "path", "")
             assert path.rstrip("/") in text, path
@@ -86,7 +86,9 @@ def test_every_training_key_and_encoder_family_is_explained() -> None:
 
 
 def test_figures_are_those_of_the_benchmark() -> None:
-    result = json.loads((ROOT / "benchmarks" / "results" / "phantom_lesions.json").read_text())
+    result = json.loads(
+        (ROOT / "benchmarks" / "results" / "amd-epyc-avx512-bf16-2-cores" / "phantom_lesions.json").read_text()
+    )
     for figures in result["figures"]["encoders"].values():
         row = (
             f"| `{figures['encoder']}` | {figures['cross_validated_mean']:.3f}, {figures['cross_validated_sd']:.3f} "
