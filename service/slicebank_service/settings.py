@@ -21,6 +21,12 @@ class ServiceSettings(StoreSettings):
     project: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="Project the key opens.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
 
+    embed_workers: int = Field(
+        1,
+        ge=1,
+        description="Embed worker processes that `slicebank serve` starts. One uses all devices; several may share a GPU that "
+        "one process cannot feed, because Python reads headers on one core at a time.",
+    )
     max_upload_bytes: int = Field(
         8 * GIBIBYTE,
         ge=1,

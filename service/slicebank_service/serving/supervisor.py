@@ -124,8 +124,9 @@ class Supervisor:
         children.start(ChildSpec("api", api, pass_fds=(listening,)))
         if broker is not None:
             broker.wait_until_answers(lambda: self._tend(children))
-        for kind in WORKERS:
-            children.start(ChildSpec(kind, (*self._worker_command, kind)))
+        more = tuple(f"embed-{number}" for number in range(2, self._settings.embed_workers + 1))
+        for name in (*WORKERS, *more):
+            children.start(ChildSpec(name, (*self._worker_command, name.split("-")[0])))
 
     def _wait_until_healthy(self, children: Children, url: str) -> None:
         deadline = time.monotonic() + _START_SECONDS
