@@ -32,7 +32,7 @@ _GRACE_SECONDS = 5
 _QUIETER = {"uvicorn.access": logging.WARNING, "python_multipart": logging.ERROR, "httptools": logging.WARNING}
 
 
-def run(arguments: list[str] | None = None) -> int:
+def run(arguments: list[str] | None) -> int:
     """Runs the API until it is told to stop; gives the exit status."""
     settings = ServiceSettings()
     parser = argparse.ArgumentParser(prog="slicebank_service", description="The slicebank API.")
@@ -69,6 +69,7 @@ def run(arguments: list[str] | None = None) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     sockets = None if options.fd is None else [socket.socket(fileno=options.fd)]

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slicebank_imaging.errors import BadOption
-from slicebank_imaging.resize import RESIZE_NAME
-from slicebank_imaging.windows import parse_windows
 from slicebank_models.cards import EncoderCard, InputKind, WeightsState
 from slicebank_models.errors import WeightsMissing
 from slicebank_service.errors import BadRequest
@@ -31,6 +29,9 @@ def recipe_of(
         BadRequest: a precision that the encoder does not offer.
         WeightsMissing: the encoder's weights are not installed here.
     """
+    from slicebank_imaging.resize import RESIZE_NAME
+    from slicebank_imaging.windows import parse_windows
+
     if card.weights is WeightsState.MISSING:
         raise WeightsMissing(
             f"the weights of encoder {card.id} are not installed here; add them with `slicebank encoders add`, or choose another encoder"

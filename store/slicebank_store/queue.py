@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
-from celery import Celery
-from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from slicebank_store.errors import QueueUnavailable
 from slicebank_store.types import JobKind, Priority
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 __all__ = ["CeleryQueue", "QueueUnavailable", "TaskQueue", "make_celery", "task_name"]
 
@@ -52,6 +54,9 @@ def make_celery(broker_url: str) -> Celery:
     Args:
         broker_url: redis:// or redis+socket:// URL.
     """
+    # Here and below, because Celery takes long to load, and the API sends no message before its first upload.
+    from celery import Celery
+
     app = Celery("slicebank", broker=broker_url, set_as_current=False)
     app.conf.update(
         # JSON alone: whoever can write to the broker must not be able to run code in a worker.
@@ -91,17 +96,8 @@ class CeleryQueue:
             broker_url: redis:// or redis+socket:// URL.
             timeout_s: how long a broker may be silent; a message is tried twice.
         """
-        self._app = make_celery(broker_url)
-        self._app.conf.broker_transport_options = {
-            **self._app.conf.broker_transport_options,
-            "socket_connect_timeout": timeout_s,
-            "socket_timeout": timeout_s,
-            # Kombu's own retries while it connects; without limits it waits for ever.
-            "max_retries": 1,
-            "interval_start": 0.0,
-            "interval_step": 0.1,
-            "interval_max": 0.1,
-        }
+        self._broker_url = broker_url
+        self._timeout_s = timeout_s
 
     def dispatch(self, kind: JobKind, job_id: str, priority: Priority = Priority.BULK) -> None:
         """Sends the message "look at job X"; sending it twice does no harm.
@@ -114,6 +110,8 @@ class CeleryQueue:
         Raises:
             QueueUnavailable: the broker does not answer.
         """
+        from kombu.exceptions import KombuError
+
         try:
             self._app.send_task(
                 task_name(kind), args=[job_id], queue=kind.queue, priority=_PRIORITIES[priority], retry=False
@@ -126,4 +124,20 @@ class CeleryQueue:
 
     def close(self) -> None:
         """Closes the connections."""
-        self._app.close()
+        if "_app" in self.__dict__:
+            self._app.close()
+
+    @cached_property
+    def _app(self) -> Celery:
+        app = make_celery(self._broker_url)
+        app.conf.broker_transport_options = {
+            **app.conf.broker_transport_options,
+            "socket_connect_timeout": self._timeout_s,
+            "socket_timeout": self._timeout_s,
+            # Kombu's own retries while it connects; without limits it waits for ever.
+            "max_retries": 1,
+            "interval_start": 0.0,
+            "interval_step": 0.1,
+            "interval_max": 0.1,
+        }
+        return app

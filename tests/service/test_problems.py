@@ -60,9 +60,17 @@ def test_codes_are_unique_within_a_room(root: type[Exception]) -> None:
 
 def test_service_never_imports_torch() -> None:
     script = (
-        "import sys, slicebank_service.app, slicebank_service.__main__, slicebank_service.serving.supervisor; "
+        "import sys, slicebank_service.process, slicebank_service.serving.supervisor, "
+        "slicebank_service.intake.take_in, slicebank_service.answers.picture_of; "
         "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'torchvision', 'timm')])"
     )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_the_api_answers_before_it_loads_what_uploads_and_pictures_need() -> None:
+    late = ("numpy", "pydicom", "h5py", "celery", "matplotlib", "alembic")
+    script = f"import sys, slicebank_service.process; print([name for name in {late} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
 

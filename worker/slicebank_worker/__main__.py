@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import logging
 import sys
-from contextlib import ExitStack
 
-from slicebank_store.errors import StoreError
-from slicebank_store.logs import configure_logging
-from slicebank_store.workers import WorkerBoard
-from slicebank_worker.allocator import keep_freed_memory
-from slicebank_worker.app import build_app, run_app
-from slicebank_worker.errors import WorkerError
-from slicebank_worker.reporting import Reporter
-from slicebank_worker.roles import open_role
-from slicebank_worker.runtime import Role, open_runtime
-from slicebank_worker.settings import WorkerSettings
+from slicebank_store.starting import without_collection
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Works until it is told to stop; gives the exit status."""
-    parser = argparse.ArgumentParser(prog="slicebank_worker", description="One slicebank worker process.")
-    parser.add_argument("role", type=Role, choices=list(Role), help="which jobs to run")
-    role: Role = parser.parse_args(arguments).role
-    settings = WorkerSettings()
-    keep_freed_memory()
-    configure_logging(settings.log_level, quieter={"celery": logging.WARNING, "kombu": logging.WARNING})
-    try:
-        with ExitStack() as stack:
-            runtime = stack.enter_context(open_runtime(settings, role))
-            service = stack.enter_context(open_role(runtime, role))
-            board = WorkerBoard(settings.resolved_broker_url)
-            stack.callback(board.close)
-            stack.enter_context(Reporter(board, service.describe, settings.report_seconds))
-            app = build_app(runtime, role, service.runner)
-            return run_app(
-                app,
-                role,
-                concurrency=service.concurrency,
-                log_level=settings.log_level,
-                on_stop=runtime.leases.stopping.set,
-            )
-    except (StoreError, WorkerError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    with without_collection():
+        from slicebank_worker.process import run
+    return run(arguments)
 
 
 if __name__ == "__main__":

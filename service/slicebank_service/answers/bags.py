@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel
 
 from slicebank_service.answers.times import iso
-from slicebank_store.bags import read_bag
 from slicebank_store.catalogue import BagRecord
 
 
@@ -84,6 +82,10 @@ def write_npz(bag: BagRecord, source: Path, target: Path) -> None:
         source: the HDF5 file.
         target: the file to write.
     """
+    import numpy as np
+
+    from slicebank_store.bags import read_bag
+
     content = read_bag(source)
     arrays: dict[str, Any] = {
         "feats": content.features,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from slicebank_service.answers.times import iso
-from slicebank_service.intake.files import Rejection
-from slicebank_service.intake.take_in import TakenIn
 from slicebank_store.catalogue import JobRecord, RevisionRecord, SeriesRecord
+
+if TYPE_CHECKING:
+    from slicebank_service.intake.files import Rejection
+    from slicebank_service.intake.take_in import TakenIn
 
 
 class RejectedFile(BaseModel):

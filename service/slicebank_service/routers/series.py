@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -26,13 +26,14 @@ from slicebank_service.answers.series import (
 from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
 from slicebank_service.dispatching import dispatch
 from slicebank_service.errors import NothingUsable
-from slicebank_service.intake.receive import receive
-from slicebank_service.intake.take_in import Intake, IntakeRequest, take_in
 from slicebank_service.recipes import STANDARD, recipe_of
 from slicebank_service.removal import remove_files, remove_uploads
 from slicebank_service.waiting import wait_until_final
 from slicebank_store.errors import UnknownSeries
 from slicebank_store.types import BagLevel, JobKind, Priority
+
+if TYPE_CHECKING:
+    from slicebank_service.intake.take_in import Intake, IntakeRequest
 
 log = structlog.get_logger()
 
@@ -97,6 +98,9 @@ async def upload_series(
 
     202 while jobs are at work, 200 when all are final, 422 where nothing was usable.
     """
+    # Here and below, because intake brings pydicom and numpy, and a service should answer before its first upload.
+    from slicebank_service.intake.take_in import IntakeRequest
+
     wanted = IntakeRequest(
         card=await anyio.to_thread.run_sync(context.registry.get, encoder),
         priority=priority,
@@ -194,6 +198,9 @@ def make_bag(
 
 async def _staged(context: Context, request: Request, wanted: IntakeRequest) -> Intake:
     """Receives an upload into staging and takes it in; whatever happens, staging then holds what jobs need and nothing else."""
+    from slicebank_service.intake.receive import receive
+    from slicebank_service.intake.take_in import take_in
+
     settings = context.settings
     upload = await anyio.to_thread.run_sync(context.staging.new)
     try:
