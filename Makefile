@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 STAMP := $(VENV)/.installed
 DATA ?=
 
-.PHONY: help install demo serve test test-slow bench lint format type docs clean
+.PHONY: help install demo serve test test-slow bench bench-full bench-gpu lint format type docs clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -31,8 +31,16 @@ test: $(STAMP)  ## the test suite
 test-slow: $(STAMP)  ## the long forms
 	$(BIN)/python -m pytest -m "slow"
 
-bench: $(STAMP)  ## benchmarks, results as JSON below benchmarks/results
+bench: $(STAMP)  ## benchmarks in their short form (10 minutes), results as JSON below benchmarks/results
 	$(BIN)/python -m benchmarks
+
+bench-full: $(STAMP)  ## benchmarks in the form whose figures are quoted (an hour), on a quiet machine
+	$(BIN)/python -m benchmarks --full
+	$(BIN)/python -m benchmarks.page
+
+bench-gpu: $(STAMP)  ## the benchmarks that need a CUDA device
+	$(BIN)/python -m benchmarks --gpu --full
+	$(BIN)/python -m benchmarks.page
 
 lint: $(STAMP)  ## ruff and import-linter
 	$(BIN)/ruff check .

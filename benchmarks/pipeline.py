@@ -70,10 +70,8 @@ def open_pipeline(encoder_id: str, precision: str) -> Iterator[Pipeline]:
     plan = plan_runners(settings)
     on_gpu = plan.devices[0].type == "cuda"
     wrap = CudaEncoder if on_gpu else HostEncoder
-    shelves = {
-        device: EncoderShelf(lambda _, device=device: wrap(open_encoder(encoder_id, precision, device)), 1)
-        for device in set(plan.devices)
-    }
+    encoders = {device: open_encoder(encoder_id, precision, device) for device in set(plan.devices)}
+    shelves = {device: EncoderShelf(lambda _, held=held: wrap(held), 1) for device, held in encoders.items()}
 
     def begin(number: int) -> None:
         torch.set_num_threads(plan.threads)
@@ -84,17 +82,23 @@ def open_pipeline(encoder_id: str, precision: str) -> Iterator[Pipeline]:
     with ThreadPoolExecutor(settings.decode_threads) as decoders:
         try:
             series = SeriesEncoder(engine, decoders, settings.decode_threads, rows_on_device=on_gpu)
-            yield Pipeline(series, EncoderKey(encoder_id, "", precision), len(plan.devices))
+            yield Pipeline(series, EncoderKey(encoder_id, "", precision), encoders[plan.devices[0]], len(plan.devices))
         finally:
             engine.close()
 
 
 @dataclass(slots=True)
 class Pipeline:
-    """Runs series side by side as a worker's jobs do."""
+    """Runs series side by side as a worker's jobs do.
+
+    Attributes:
+        encoder: that the engine runs, on its first device, so that it can be timed by itself.
+        runners: threads that feed devices.
+    """
 
     series: SeriesEncoder
     key: EncoderKey
+    encoder: FrozenEncoder
     runners: int
 
     def run(self, folders: Sequence[Path], *, side_by_side: int = 4, thumbnails: bool = True) -> PipelineRun:
