@@ -15,6 +15,8 @@ from typing import Any
 from benchmarks.form import Form
 
 RESULTS = Path(__file__).parent / "results"
+# Not committed, and not shown in docs/performance.md.
+SHORT_RESULTS = Path(__file__).parent / "results-short"
 _CPU_INFO = Path("/proc/cpuinfo")
 # The first that a processor has names its class: what it multiplies matrices with.
 _CLASSES = (
@@ -27,7 +29,7 @@ _CLASSES = (
 
 
 def save(name: str, question: str, figures: dict[str, Any], form: Form, *, gpu: str | None = None) -> Path:
-    """Writes one result; the newest stands under the benchmark's name in the folder of its machine.
+    """Writes one result; the newest of its form stands under the benchmark's name in the folder of its machine.
 
     Args:
         name: of the benchmark.
@@ -50,7 +52,7 @@ def save(name: str, question: str, figures: dict[str, Any], form: Form, *, gpu: 
         "commit": commit.stdout.strip() or None,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    path = RESULTS / folder_name(gpu) / f"{name}.json"
+    path = (RESULTS if form is Form.FULL else SHORT_RESULTS) / folder_name(gpu) / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return path

@@ -27,7 +27,7 @@ def run(form: Form) -> None:
     from benchmarks.pipeline import open_pipeline
 
     encoders = ("mambaout_femto",) if form is Form.SHORT else ("mambaout_femto", "mambaout_tiny")
-    slices, rounds = form.pick(20, 40), form.pick(2, 4)
+    slices, rounds = form.pick(20, 30), form.pick(2, 3)
     figures: dict[str, Any] = {"encoders": {}}
     with tempfile.TemporaryDirectory() as scratch:
         cases = {
@@ -40,7 +40,7 @@ def run(form: Form) -> None:
         }
         for encoder in encoders:
             with open_pipeline(f"{encoder}.untrained", "standard") as pipeline:
-                for _ in range(form.pick(1, 3)):  # until the batch size has settled
+                for _ in range(form.pick(1, 2)):  # until the batch size has settled
                     pipeline.run(cases[4, "uncompressed"])
                 alone: list[float] = []
                 runs: dict[tuple[int, str], list[Any]] = {case: [] for case in cases}

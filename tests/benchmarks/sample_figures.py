@@ -1,0 +1,125 @@
+"""Made-up figures in the shape of each benchmark's, for tests of the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+POINT = {"precision": "fp32", "runners": 2, "threads": 1, "batch": 1, "rows_per_s": 25.0}
+RUN = {
+    "series": 4,
+    "slices": 30,
+    "syntax": "uncompressed",
+    "rows_per_s": 123.4,
+    "of_alone": 0.95,
+    "with_upload_rows_per_s": 99.9,
+    "with_upload_of_alone": 0.77,
+}
+
+FIGURES: dict[str, dict[str, Any]] = {
+    "encoder_alone": {
+        "gemm_gflops": {"fp32": 138.6, "bf16": None},
+        "encoders": {
+            "tiny": {
+                "gflop_per_row": 8.93,
+                "points": [POINT, {**POINT, "batch": 8, "rows_per_s": 40.0}],
+                "best": {**POINT, "batch": 8, "rows_per_s": 40.0, "of_gemm": 0.77},
+            }
+        },
+    },
+    "published_loop": {
+        "loop": {"batch_size": 1, "num_workers": 2, "images_per_scan": 8},
+        "encoders": {
+            "tiny": {
+                "loop_rows_per_s": 8.0,
+                "ours_rows_per_s": 20.0,
+                "ratio": 2.5,
+                "ours_dtype": "bfloat16",
+                "cosine_min": 0.99812,
+                "cosine_mean": 0.99951,
+            }
+        },
+    },
+    "end_to_end": {
+        "encoders": {
+            "tiny": {"precision": "bf16", "alone_rows_per_s": 130.0, "runs": [RUN, {**RUN, "syntax": "jpeg-ls"}]}
+        }
+    },
+    "worker_alone": {
+        "encoders": {
+            "tiny": {"alone_rows_per_s": 130.0, "runs": [{**RUN, "utilisation": 0.98, "stages": {"decode_s": 0.39}}]}
+        }
+    },
+    "latency": {
+        "first_bag": {
+            "slices": 20,
+            "runs": 7,
+            "wall_ms": 1500.0,
+            "yardstick_ms": {"decode": 90.0, "encode": 1250.0, "write": 40.0},
+            "overhead_ms": 120.0,
+        },
+        "cold_start": {"imports_s": 5.0, "worker_s": 8.5, "beyond_imports_s": 3.5, "api_s": 1.4},
+    },
+    "memory": {
+        "baseline_mib": 400.0,
+        "points": [{"slices": 3000, "peak_mib": 560.0}, {"slices": 50, "peak_mib": 500.0}],
+        "waiting_jobs": [{"jobs": 1, "peak_mib": 500.0}, {"jobs": 40, "peak_mib": 505.0}],
+    },
+    "cohort_cost": {
+        "encoder": "dummy",
+        "points": [
+            {"series": 1, "slices_per_series": 10, "seconds_per_1000_slices": 20.0},
+            {"series": 500, "slices_per_series": 10, "seconds_per_1000_slices": 21.0},
+        ],
+    },
+    "decode_rates": {
+        "slices": 12,
+        "rounds": 3,
+        "syntaxes": {
+            "RLE": {
+                "bytes_per_slice": 300_000,
+                "slices_per_s": {"slicebank": {"1": 476.0, "2": 548.0}, "pydicom": {"1": 62.0, "2": 61.0}},
+                "pydicom_plugin": "pydicom",
+            },
+            "JPEG-LS": {
+                "bytes_per_slice": 160_000,
+                "slices_per_s": {"slicebank": {"1": 131.0, "2": 241.0}, "pydicom": None},
+                "pydicom_plugin": None,
+            },
+        },
+        "stages_ms": {"JPEG-LS": {"parse": 0.68, "decode": 6.05}},
+    },
+    "resize": {
+        "candidates": [
+            {
+                "name": "Pillow (as now)",
+                "ms_per_slice": 1.9,
+                "times_pillow": 1.0,
+                "largest": 0,
+                "mean": 0.0,
+                "within_one": True,
+            },
+            {
+                "name": "linear",
+                "ms_per_slice": 0.2,
+                "times_pillow": 9.5,
+                "largest": 135,
+                "mean": 10.4,
+                "within_one": False,
+            },
+        ],
+        "winner": "Pillow (as now)",
+    },
+    "int8": {
+        "rows": 12,
+        "encoders": {
+            "tiny": {
+                "cosine_min": 0.88,
+                "cosine_mean": 0.95,
+                "bf16_cosine_min": 0.9983,
+                "bf16_cosine_mean": 0.9991,
+                "speed_over_bf16": None,
+            }
+        },
+        "needed": {"cosine": 0.999, "speed_over_bf16": 1.4},
+    },
+}
