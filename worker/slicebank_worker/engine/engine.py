@@ -193,6 +193,10 @@ class Engine:
     def _launch(self, shelf: EncoderShelf, key: EncoderKey, tickets: list[Ticket]) -> _Launched | None:
         live = [ticket for ticket in tickets if ticket.encoded.set_running_or_notify_cancel()]
         try:
+            if (
+                not tickets and shelf.loaded
+            ):  # jobs or another runner came first: what they need is not to be pushed out
+                return None
             encoder = shelf.get(key)
             if not live:
                 return None
