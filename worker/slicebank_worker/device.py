@@ -11,8 +11,8 @@ from slicebank_worker.engine import EngineLimits
 from slicebank_worker.errors import WorkerError
 from slicebank_worker.settings import WorkerSettings
 
-# On a CPU a batch has to fit the caches, on a GPU to fill it. CPU: docs/performance.md. No GPU was measured yet.
-_CPU_LIMITS = EngineLimits(batch_sizes=(2, 4, 8, 16, 32), first_size=8)
+# On a CPU batches of 2 to 32 rows are equally fast (docs/performance.md) and small ones end together; a GPU has to be filled. No GPU was measured yet.
+_CPU_LIMITS = EngineLimits(batch_sizes=(2, 4, 8, 16), first_size=4)
 _GPU_LIMITS = EngineLimits(batch_sizes=(32, 64, 128, 256), first_size=128)
 # Every runner holds the activations of one batch, about 100 MB with the default encoder.
 _MOST_RUNNERS = 16

@@ -26,7 +26,7 @@ class WorkerSettings(StoreSettings):
     batch_rows: int = Field(
         0,
         ge=0,
-        description="Rows of a full batch; 0 finds the fastest size while working: 2 to 32 on a CPU, 32 to 256 on a GPU.",
+        description="Rows of a full batch; 0 finds the fastest size while working: 2 to 16 on a CPU, 32 to 256 on a GPU.",
     )
     jobs_at_once: int = Field(
         4, ge=1, description="Embed jobs that run side by side in one worker; their slices share batches."
