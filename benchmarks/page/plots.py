@@ -78,10 +78,13 @@ def end_to_end(figures: Figures) -> Figure:
 
 
 def memory(figures: Figures) -> Figure:
-    """The worker's peak over the length of a series."""
+    """The worker's peak over the length of a series, one line an encoder."""
     figure, (axes,) = _panels(1)
-    points = sorted(figures["points"], key=lambda point: point["slices"])
-    axes.plot([point["slices"] for point in points], [point["peak_mib"] for point in points], marker="o", label="peak")
+    for encoder in dict.fromkeys(point["encoder"] for point in figures["points"]):
+        points = sorted(
+            (point for point in figures["points"] if point["encoder"] == encoder), key=lambda point: point["slices"]
+        )
+        axes.plot([p["slices"] for p in points], [p["peak_mib"] for p in points], marker="o", label=f"peak, {encoder}")
     axes.axhline(figures["baseline_mib"], color="#888888", linewidth=1, label="idle")
     axes.set_xlabel("slices in the series")
     axes.set_ylabel("worker, MiB")

@@ -165,11 +165,17 @@ def latency(figures: Figures) -> str:
 
 def memory(figures: Figures) -> str:
     """The worker's peak over the length of a series and over jobs that wait."""
-    points = sorted(figures["points"], key=lambda point: point["slices"])
+    points = sorted(figures["points"], key=lambda point: (point["encoder"], point["slices"]))
+    shortest = {point["encoder"]: point["peak_mib"] for point in reversed(points)}
     lengths = table(
-        ("slices", "peak, MiB", "above the shortest, MiB"),
+        ("encoder", "slices", "peak, MiB", "above its shortest, MiB"),
         (
-            [str(point["slices"]), number(point["peak_mib"], 0), number(point["peak_mib"] - points[0]["peak_mib"], 0)]
+            [
+                f"`{point['encoder']}`",
+                str(point["slices"]),
+                number(point["peak_mib"], 0),
+                number(point["peak_mib"] - shortest[point["encoder"]], 0),
+            ]
             for point in points
         ),
     )

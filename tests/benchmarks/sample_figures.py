@@ -61,7 +61,12 @@ FIGURES: dict[str, dict[str, Any]] = {
     },
     "memory": {
         "baseline_mib": 400.0,
-        "points": [{"slices": 3000, "peak_mib": 560.0}, {"slices": 50, "peak_mib": 500.0}],
+        "points": [
+            {"slices": 3000, "peak_mib": 560.0, "encoder": "dummy"},
+            {"slices": 50, "peak_mib": 500.0, "encoder": "dummy"},
+            {"slices": 400, "peak_mib": 710.0, "encoder": "large"},
+            {"slices": 50, "peak_mib": 700.0, "encoder": "large"},
+        ],
         "waiting_jobs": [{"jobs": 1, "peak_mib": 500.0}, {"jobs": 40, "peak_mib": 505.0}],
     },
     "cohort_cost": {

@@ -53,7 +53,8 @@ def test_a_table_says_the_figures() -> None:
     assert "| `tiny` | 8.93 | 25.0 | 40.0 | fp32 | 2 runners, batch 8 | 0.77 |" in tables.encoder_alone(
         FIGURES["encoder_alone"]
     )
-    assert "| 3000 | 560 | 60 |" in tables.memory(FIGURES["memory"])
+    assert "| `dummy` | 3000 | 560 | 60 |" in tables.memory(FIGURES["memory"])
+    assert "| `large` | 400 | 710 | 10 |" in tables.memory(FIGURES["memory"]), "each encoder against itself"
     assert "| 500 | 10 | 21.0 | 1.05 |" in tables.cohort_cost(FIGURES["cohort_cost"])
 
 
