@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.form import Form, form_from_arguments
 from benchmarks.inputs import write_series
-from benchmarks.slices import slices_of
+from benchmarks.slices import read_stack
 from benchmarks.timing import take_turns
 from slicebank_imaging import syntaxes
 from slicebank_imaging.decoding import decode_frame
@@ -67,7 +67,7 @@ def rates(folder: Path, syntax_uid: str, rounds: int) -> dict[str, Any]:
     """
     import pydicom
 
-    refs = slices_of(folder)
+    refs = read_stack(folder).slices
     loader = SliceLoader(folder)
     plugin = pydicom_plugin(syntax_uid)
     decoders: dict[str, Callable[[SliceRef], object]] = {"slicebank": loader.load}
@@ -110,7 +110,7 @@ def stages(folder: Path) -> dict[str, float]:
         seconds[name].append(time.perf_counter() - started)
         return result
 
-    refs = slices_of(folder)
+    refs = read_stack(folder).slices
     for ref in (refs[0], *refs):  # the first fills caches and is not counted
         path = folder / ref.file
         layout, syntax, ((span,),) = timed("parse", lambda path=path: _parse(path))

@@ -43,7 +43,8 @@ def run(form: Form) -> None:
 
 def _rows(folder: Path, slices: int) -> list[np.ndarray[Any, Any]]:
     """For each window, (slices, 224, 224) uint8 rows of one series."""
-    from benchmarks.pipeline import INPUT_SIZE, WINDOWS, read_stack
+    from benchmarks.pipeline import INPUT_SIZE, WINDOWS
+    from benchmarks.slices import read_stack
     from slicebank_imaging.pixels import SliceLoader
     from slicebank_imaging.resize import resize_gray8
 

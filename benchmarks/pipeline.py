@@ -8,28 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from slicebank_imaging.grouping import group_series
-from slicebank_imaging.headers import read_file_header
-from slicebank_imaging.options import ImportOptions
+from benchmarks.slices import Stack, read_stack
 from slicebank_imaging.pixels import SliceLoader
-from slicebank_imaging.slices import SliceRef
 from slicebank_imaging.windows import NAMED
 from slicebank_models.inference import FrozenEncoder
 from slicebank_models.loading import load_encoder
 from slicebank_models.registry import EncoderRegistry
 from slicebank_worker.allocator import keep_freed_memory
 from slicebank_worker.device import plan_runners
-from slicebank_worker.engine import EncoderKey, EncoderShelf, Engine
-from slicebank_worker.engine.cuda import CudaEncoder
-from slicebank_worker.engine.host import HostEncoder
+from slicebank_worker.engine import EncoderKey
 from slicebank_worker.engine.rows import RowSpec
 from slicebank_worker.engine.series import EncodedSlice, SeriesEncoder
+from slicebank_worker.feeding import start_engine
 from slicebank_worker.settings import WorkerSettings
 
 WINDOWS = (NAMED["abdomen"], NAMED["lung"])
@@ -68,20 +63,11 @@ def open_pipeline(encoder_id: str, precision: str) -> Iterator[Pipeline]:
     keep_freed_memory()
     settings = WorkerSettings(_env_file=None)  # type: ignore[call-arg]
     plan = plan_runners(settings)
-    on_gpu = plan.devices[0].type == "cuda"
-    wrap = CudaEncoder if on_gpu else HostEncoder
     encoders = {device: open_encoder(encoder_id, precision, device) for device in set(plan.devices)}
-    shelves = {device: EncoderShelf(lambda _, held=held: wrap(held), 1) for device, held in encoders.items()}
-
-    def begin(number: int) -> None:
-        torch.set_num_threads(plan.threads)
-        if on_gpu:
-            torch.cuda.set_device(plan.devices[number])
-
-    engine = Engine([shelves[device] for device in plan.devices], plan.limits, begin)
+    engine = start_engine(plan, lambda _, device: encoders[device])
     with ThreadPoolExecutor(settings.decode_threads) as decoders:
         try:
-            series = SeriesEncoder(engine, decoders, settings.decode_threads, rows_on_device=on_gpu)
+            series = SeriesEncoder(engine, decoders, settings.decode_threads, rows_on_device=plan.on_gpu)
             yield Pipeline(series, EncoderKey(encoder_id, "", precision), encoders[plan.devices[0]], len(plan.devices))
         finally:
             engine.close()
@@ -135,32 +121,3 @@ class Pipeline:
                 for name, seconds in asdict(item.times).items():
                     stages[name] = stages.get(name, 0.0) + seconds
         return stack.series_uid, np.concatenate(features), stages
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """The slices of one series on disk, in order of position."""
-
-    folder: Path
-    series_uid: str
-    slices: Sequence[SliceRef]
-
-
-def read_stack(folder: Path) -> Stack:
-    """The default stack of the one series in a folder."""
-    options = ImportOptions()
-    headers: list[Any] = [
-        read_file_header(path, file=path.name, name=path.name, options=options)
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-    ]
-    series = group_series(headers, options).series[0]
-    chosen = next(stack for stack in series.stacks if stack.stack == series.default_stack)
-    return Stack(folder, series.series_uid, chosen.slices)
-
-
-def embed_from_disk(folders: list[Path], encoder_id: str, precision: str) -> PipelineRun:
-    """One run of a pipeline of its own; its encoder is loaded and warm before the clock starts."""
-    with open_pipeline(encoder_id, precision) as pipeline:
-        pipeline.run(folders[:1])
-        return pipeline.run(folders)

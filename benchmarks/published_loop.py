@@ -27,7 +27,7 @@ from PIL import Image
 
 from benchmarks.form import Form, form_from_arguments
 from benchmarks.inputs import write_series
-from benchmarks.slices import slices_of
+from benchmarks.slices import read_stack
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -128,7 +128,7 @@ def write_images(folder: Path, images: Path, window_names: Sequence[str]) -> lis
 
     images.mkdir()
     loader, paths = SliceLoader(folder), []
-    for index, ref in enumerate(slices_of(folder)):
+    for index, ref in enumerate(read_stack(folder).slices):
         ct = loader.load(ref)
         for window in parse_windows(window_names):
             paths.append(images / f"{index:05d}_{window.name}.png")

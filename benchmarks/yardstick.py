@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from slicebank_models.inference import FrozenEncoder
     from slicebank_worker.engine.rows import PreparedSlice
 
-# The engine's first batch size on a CPU. Every core encodes batches of its own there, which is faster than all cores on one batch.
+# A size at which a CPU is near its best (docs/performance.md). Every core encodes batches of its own there, which is faster than all cores on one batch.
 _BATCH_ROWS = 8
 
 
@@ -69,10 +69,10 @@ def medians_ms(measured: Sequence[Parts]) -> dict[str, float]:
 
 
 def _measure(folder: Path, encoder_id: str) -> Parts:
-    from benchmarks.slices import slices_of
+    from benchmarks.slices import read_stack
 
     encoder = _encoder(encoder_id)
-    slices = slices_of(folder)
+    slices = read_stack(folder).slices
     started = time.perf_counter()
     prepared = _decode(folder, slices, encoder)
     decoded = time.perf_counter()

@@ -1,6 +1,8 @@
 """A frozen encoder on a device: numpy rows in, numpy features out."""
 
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +17,8 @@ from slicebank_models.errors import BadRows
 
 JSON = dict[str, Any]
 Precision = Literal["standard", "fp32"]
+
+_CUDNN_FLAGS = threading.Lock()
 
 CPU_INFO = Path("/proc/cpuinfo")
 # Instruction sets that multiply bfloat16 themselves: x86's two and Arm's. Elsewhere torch converts to float32 and back,
@@ -84,14 +88,17 @@ class FrozenEncoder:
             "torch": torch.__version__,
         }
 
-    def _exact_convolutions(self) -> AbstractContextManager[None]:
-        """On CUDA: no TF32 and no choice of algorithm by timing, so that the same rows give the same bits."""
+    @contextmanager
+    def _exact_convolutions(self) -> Iterator[None]:
+        """On CUDA: no TF32 and no choice of algorithm by timing, so that the same rows give the same bits.
+
+        cuDNN's flags are the process's: one thread at a time, or one that ends would change them under another.
+        """
         if self.device.type != "cuda":
-            return nullcontext()
-        flags: AbstractContextManager[None] = cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
-        return flags
+            yield
+            return
+        with _CUDNN_FLAGS, cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
 
     def encode(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Encodes rows of one batch.

@@ -24,7 +24,7 @@ from benchmarks.resize import (
     product_candidates,
     torch_candidates,
 )
-from benchmarks.slices import slices_of
+from benchmarks.slices import read_stack
 from benchmarks.timing import Timing, take_turns
 from slicebank_models.loading import load_encoder
 from slicebank_models.registry import EncoderRegistry
@@ -84,7 +84,7 @@ def test_the_loop_has_our_features() -> None:
 
 def test_slices_come_from_the_feet_up(tmp_path: Path) -> None:
     write_series(tmp_path, 3, seed=1, matrix=32)
-    slices = slices_of(tmp_path)
+    slices = read_stack(tmp_path).slices
     assert [ref.z_mm for ref in slices] == sorted(ref.z_mm for ref in slices)
     assert all((tmp_path / ref.file).is_file() for ref in slices)
 

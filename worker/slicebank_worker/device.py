@@ -11,7 +11,8 @@ from slicebank_worker.engine import EngineLimits
 from slicebank_worker.errors import WorkerError
 from slicebank_worker.settings import WorkerSettings
 
-# On a CPU batches of 2 to 32 rows are equally fast (docs/performance.md) and small ones end together; a GPU has to be filled. No GPU was measured yet.
+# On a CPU batches of 2 to 32 rows are about equally fast (docs/performance.md), and small ones end together; a GPU has to be
+# filled. No GPU was measured yet.
 _CPU_LIMITS = EngineLimits(batch_sizes=(2, 4, 8, 16), first_size=4)
 _GPU_LIMITS = EngineLimits(batch_sizes=(32, 64, 128, 256), first_size=128)
 # Every runner holds the activations of one batch, about 100 MB with the default encoder.
@@ -36,6 +37,11 @@ class Runners:
     threads: int
     limits: EngineLimits
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the devices are GPUs; a plan does not mix kinds."""
+        return self.devices[0].type == "cuda"
+
 
 def plan_runners(settings: WorkerSettings) -> Runners:
     """The runners that settings and machine ask for.
@@ -44,7 +50,7 @@ def plan_runners(settings: WorkerSettings) -> Runners:
         NoSuchDevice: a device is not there, or its name is not one.
     """
     devices = choose_devices(settings.device)
-    on_gpu = devices[0].type != "cpu"
+    on_gpu = devices[0].type == "cuda"
     limits = _GPU_LIMITS if on_gpu else _CPU_LIMITS
     if settings.batch_rows:
         limits = EngineLimits((settings.batch_rows,), settings.batch_rows)

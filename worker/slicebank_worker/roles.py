@@ -16,12 +16,10 @@ from slicebank_models.loading import load_encoder
 from slicebank_models.registry import DEFAULT_ENCODER
 from slicebank_store.workers import WorkerStatus
 from slicebank_worker.device import Runners, plan_runners
-from slicebank_worker.engine import EncoderKey, EncoderShelf, Engine
-from slicebank_worker.engine.cuda import CudaEncoder
-from slicebank_worker.engine.host import HostEncoder
+from slicebank_worker.engine import EncoderKey
 from slicebank_worker.engine.series import SeriesEncoder
-from slicebank_worker.engine.shelf import BatchEncoder
 from slicebank_worker.errors import EncoderUnavailable
+from slicebank_worker.feeding import LoadEncoder, start_engine
 from slicebank_worker.gauge import Gauge
 from slicebank_worker.jobs.embed import Embedder
 from slicebank_worker.jobs.outcome import JobRunner
@@ -30,9 +28,6 @@ from slicebank_worker.jobs.train import Trainer
 from slicebank_worker.runtime import Role, Runtime
 
 log = structlog.get_logger()
-
-# Of one device; the one used last is dropped last.
-ENCODERS_KEPT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +69,19 @@ def open_role(runtime: Runtime, role: Role) -> Iterator[RoleService]:
 def _embedding(runtime: Runtime) -> Iterator[RoleService]:
     settings = runtime.settings
     plan = plan_runners(settings)
-    shelves = {device: EncoderShelf(_loader(runtime, device), ENCODERS_KEPT) for device in set(plan.devices)}
-
-    def begin(number: int) -> None:
-        torch.set_num_threads(plan.threads)
-        if plan.devices[number].type == "cuda":
-            torch.cuda.set_device(plan.devices[number])
-
-    engine = Engine([shelves[device] for device in plan.devices], plan.limits, begin)
+    engine = start_engine(plan, _loader(runtime))
     try:
         default = runtime.registry.get(DEFAULT_ENCODER)
         engine.warm(EncoderKey(default.id, default.weights_digest, "standard"))
-        on_device = plan.devices[0].type == "cuda"
-        series = SeriesEncoder(engine, runtime.decoders, settings.decode_threads, rows_on_device=on_device)
+        series = SeriesEncoder(engine, runtime.decoders, settings.decode_threads, rows_on_device=plan.on_gpu)
         describe = _embed_status(runtime, series, plan)
         yield RoleService(Embedder(runtime, series).run, concurrency=settings.jobs_at_once, describe=describe)
     finally:
         engine.close()
 
 
-def _loader(runtime: Runtime, device: torch.device) -> Callable[[EncoderKey], BatchEncoder]:
-    def load(key: EncoderKey) -> BatchEncoder:
+def _loader(runtime: Runtime) -> LoadEncoder:
+    def load(key: EncoderKey, device: torch.device) -> FrozenEncoder:
         card = runtime.registry.get(key.encoder)
         if card.weights_digest != key.weights_digest:
             raise EncoderUnavailable(
@@ -107,7 +94,7 @@ def _loader(runtime: Runtime, device: torch.device) -> Callable[[EncoderKey], Ba
             precision="fp32" if key.precision == "fp32" else "standard",
         )
         log.info("encoder_loaded", encoder=card.id, **encoder.numerics)
-        return CudaEncoder(encoder) if device.type == "cuda" else HostEncoder(encoder)
+        return encoder
 
     return load
 

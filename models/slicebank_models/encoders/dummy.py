@@ -32,7 +32,6 @@ class DummyEncoder(SliceEncoder):
     """Cell means on a 16 x 16 grid through a fixed random matrix: depends on content and place, costs nothing."""
 
     input_kind: ClassVar[InputKind] = InputKind.GRAY8
-    lowers: ClassVar[bool] = False
 
     def __init__(self, *, input_size: int) -> None:
         super().__init__(dim=DIM, input_size=input_size)

@@ -70,7 +70,6 @@ class HuStatisticsEncoder(SliceEncoder):
     """Statistics of one slice; the module's table has the order of features."""
 
     input_kind: ClassVar[InputKind] = InputKind.HU
-    lowers: ClassVar[bool] = False
 
     trunk: _Bins
 

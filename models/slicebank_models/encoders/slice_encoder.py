@@ -16,13 +16,11 @@ class SliceEncoder(nn.Module):
 
     Attributes:
         input_kind: What the rows hold.
-        lowers: Whether `lower` changes anything; False where counting or sums need float32.
         dim: Length of a feature row.
         input_size: Side of the square input, pixels.
     """
 
     input_kind: ClassVar[InputKind]
-    lowers: ClassVar[bool] = True
 
     trunk: nn.Module
 
@@ -57,6 +55,11 @@ class SliceEncoder(nn.Module):
         """
         for matrix in self.block_matrices():
             matrix.to(dtype)
+
+    @property
+    def lowers(self) -> bool:
+        """Whether `lower` changes anything; it does not where counting or sums need float32."""
+        return any(True for _ in self.block_matrices())
 
     def block_matrices(self) -> Iterator[nn.Module]:
         """The layers that `lower` converts; their inputs are cast to the dtype of their weights."""

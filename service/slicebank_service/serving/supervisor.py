@@ -98,8 +98,7 @@ class Supervisor:
                 "SLICEBANK_LOG_LEVEL": self._settings.log_level,
                 # `python -m` would look for modules in the user's folder first, where any random.py could lie.
                 "PYTHONSAFEPATH": "1",
-                # Spinning OpenMP threads take the cores from decoding and from each other: on two busy cores encoding
-                # ran at 22 rows/s waiting passively and at 12 spinning.
+                # OpenMP threads that spin while they wait take the cores from whoever could work meanwhile.
                 "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
                 **({"SLICEBANK_BROKER_URL": broker.url} if broker else {}),
             }

@@ -157,6 +157,8 @@ class Engine:
             taken = self._next_batch(number, wait=not in_hand) if len(in_hand) < depth else None
             if taken is not None:
                 key, tickets = taken
+                if not tickets:
+                    _preload(shelf, key)
                 launched = self._launch(shelf, key, tickets)
                 if launched is not None:
                     in_hand.append(launched)
@@ -192,19 +194,13 @@ class Engine:
 
     def _launch(self, shelf: EncoderShelf, key: EncoderKey, tickets: list[Ticket]) -> _Launched | None:
         live = [ticket for ticket in tickets if ticket.encoded.set_running_or_notify_cancel()]
+        if not live:
+            return None
         try:
-            if (
-                not tickets and shelf.loaded
-            ):  # jobs or another runner came first: what they need is not to be pushed out
-                return None
             encoder = shelf.get(key)
-            if not live:
-                return None
             parcels = [ticket.parcel for ticket in live]
             launched = _Launched(key, live, sum(map(len, parcels)), encoder.depth, encoder.launch(parcels))
         except Exception as error:  # noqa: BLE001 - whatever the device says belongs to the jobs that asked, not to this thread
-            if not tickets:  # the job that needs this encoder will ask again, and be told
-                log.warning("encoder_not_preloaded", encoder=key.encoder)
             _fail(live, error)
             return None
         with self._changed:
@@ -229,6 +225,13 @@ class Engine:
             share = batch.device_s * len(ticket.parcel) / launched.rows
             ticket.encoded.set_result(Encoded(batch.features[start:stop], share))
             start = stop
+
+
+def _preload(shelf: EncoderShelf, key: EncoderKey) -> None:
+    try:
+        shelf.preload(key)
+    except Exception:  # noqa: BLE001 - the job that needs this encoder will ask again, and be told
+        log.warning("encoder_not_preloaded", encoder=key.encoder)
 
 
 def _fail(tickets: Sequence[Ticket], error: Exception) -> None:

@@ -58,12 +58,21 @@ class EncoderShelf:
     def get(self, key: EncoderKey) -> BatchEncoder:
         """The encoder of a key; while one thread loads it, the others wait."""
         with self._lock:
-            if key not in self._encoders:
-                self._encoders[key] = self._load(key)
-                while len(self._encoders) > self._kept:
-                    self._encoders.popitem(last=False)
-            self._encoders.move_to_end(key)
-            return self._encoders[key]
+            return self._get(key)
+
+    def preload(self, key: EncoderKey) -> None:
+        """Loads an encoder before it is asked for, unless one is loaded already: what jobs use is not pushed out."""
+        with self._lock:
+            if not self._encoders:
+                self._get(key)
+
+    def _get(self, key: EncoderKey) -> BatchEncoder:
+        if key not in self._encoders:
+            self._encoders[key] = self._load(key)
+            while len(self._encoders) > self._kept:
+                self._encoders.popitem(last=False)
+        self._encoders.move_to_end(key)
+        return self._encoders[key]
 
     @property
     def loaded(self) -> list[str]:
