@@ -16,8 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.form import Form, form_from_arguments
 from benchmarks.inputs import write_series
 from benchmarks.slices import read_stack
@@ -28,10 +26,10 @@ from slicebank_imaging.elements import open_dicom
 from slicebank_imaging.frames import map_frames, supported_syntax
 from slicebank_imaging.layout import read_layout
 from slicebank_imaging.pixels import SliceLoader
-from slicebank_imaging.resize import resize_gray8
 from slicebank_imaging.slices import SliceRef
 from slicebank_imaging.thumbnails import jpeg_thumbnail
 from slicebank_imaging.windows import parse_windows
+from slicebank_worker.engine.host_rows import resize_windows
 
 SYNTAXES = {
     "uncompressed": syntaxes.EXPLICIT_VR_LITTLE_ENDIAN,
@@ -118,7 +116,7 @@ def stages(folder: Path) -> dict[str, float]:
         timed("decode", lambda data=data, layout=layout, syntax=syntax: decode_frame(data, layout, syntax))
         ct = loader.load(ref)
         images = timed("render", lambda ct=ct: [ct.render(window) for window in windows])
-        timed("resize", lambda images=images: np.stack([resize_gray8(image, SIZE) for image in images]))
+        timed("resize", lambda images=images: resize_windows(images, SIZE))
         timed("thumbnail", lambda images=images: jpeg_thumbnail(images[0]))
     return {name: 1000 * statistics.median(values[1:]) for name, values in seconds.items()}
 

@@ -65,7 +65,7 @@ def open_pipeline(encoder_id: str, precision: str) -> Iterator[Pipeline]:
     plan = plan_runners(settings)
     encoders = {device: open_encoder(encoder_id, precision, device) for device in set(plan.devices)}
     engine = start_engine(plan, lambda _, device: encoders[device])
-    with ThreadPoolExecutor(settings.decode_threads) as decoders:
+    with ThreadPoolExecutor(settings.decode_threads, initializer=torch.set_num_threads, initargs=(1,)) as decoders:
         try:
             series = SeriesEncoder(engine, decoders, settings.decode_threads, rows_on_device=plan.on_gpu)
             yield Pipeline(series, EncoderKey(encoder_id, "", precision), encoders[plan.devices[0]], len(plan.devices))

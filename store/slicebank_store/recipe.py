@@ -8,7 +8,7 @@ from typing import Any, Self
 from slicebank_store.canonical import digest
 from slicebank_store.types import JSON
 
-PIPELINE_VERSION = 1
+PIPELINE_VERSION = 2
 """Raised whenever a golden row changes, so that old and new rows never meet in one bag."""
 
 QUANTISATION = "floor(255*clip((hu-low)/(high-low),0,1)+0.5)"

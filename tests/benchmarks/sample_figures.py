@@ -96,7 +96,7 @@ FIGURES: dict[str, dict[str, Any]] = {
     "resize": {
         "candidates": [
             {
-                "name": "Pillow (as now)",
+                "name": "Pillow",
                 "ms_per_slice": 1.9,
                 "times_pillow": 1.0,
                 "largest": 0,
@@ -112,7 +112,7 @@ FIGURES: dict[str, dict[str, Any]] = {
                 "within_one": False,
             },
         ],
-        "winner": "Pillow (as now)",
+        "winner": "Pillow",
     },
     "int8": {
         "rows": 12,

@@ -43,7 +43,7 @@ OTHER = {
     "size": 256,
     "resize": "nearest",
     "quantisation": "none",
-    "pipeline_version": 2,
+    "pipeline_version": 99,
     "precision": "fp32",
     "input_kind": "hu",
 }

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slicebank_imaging.pixels import CTSlice
+from slicebank_imaging.resize import resize_gray8
 from slicebank_imaging.windows import NAMED
 from slicebank_worker.engine.device_rows import DeviceRows
 from slicebank_worker.engine.parcels import StoredSlice
@@ -33,7 +34,9 @@ def on_device(items: list[StoredSlice], rows: DeviceRows | None = None) -> np.nd
 
 
 def difference(items: list[StoredSlice]) -> int:
-    expected = np.concatenate([make_rows(item) for item in items]).astype(int)
+    expected = np.stack(
+        [resize_gray8(item.ct.render(window), item.size) for item in items for window in item.windows]
+    ).astype(int)
     return int(np.abs(on_device(items).astype(int) - expected).max())
 
 

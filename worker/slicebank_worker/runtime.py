@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import torch
+
 from slicebank_models.registry import EncoderRegistry
 from slicebank_store.blobs import BlobStore, DirectoryBlobs
 from slicebank_store.catalogue import Catalogue
@@ -79,7 +81,10 @@ def open_runtime(settings: WorkerSettings, role: Role) -> Iterator[Runtime]:
             catalogue, queue, every_s=settings.sweep_seconds, redispatch_after_s=settings.redispatch_seconds
         )
         stack.callback(sweeper.close)
-        decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+        # Slices are decoded and resized side by side; one that used all cores would take them from the encoder.
+        decoders = ThreadPoolExecutor(
+            settings.decode_threads, "decode", initializer=torch.set_num_threads, initargs=(1,)
+        )
         stack.callback(decoders.shutdown, cancel_futures=True)
         yield Runtime(
             settings=settings,

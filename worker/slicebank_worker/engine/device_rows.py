@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from slicebank_imaging.resize import resize_plan
 from slicebank_worker.engine.parcels import StoredSlice
 
 # Slopes and intercepts differ between series, seldom between slices; a table has 64 KB a window.
@@ -72,18 +73,6 @@ class DeviceRows:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
-
-
-def resize_plan(rows: int, columns: int, size: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """How `slicebank_imaging.resize` goes from (rows, columns) to (size, size).
-
-    Returns:
-        For rows and for columns: (side after resizing, first pixel kept, size).
-    """
-    shorter, longer = min(rows, columns), max(rows, columns)
-    scaled = longer if shorter == size else int(size * longer / shorter)
-    height, width = (size, scaled) if rows <= columns else (scaled, size)
-    return (height, round((height - size) / 2.0), size), (width, round((width - size) / 2.0), size)
 
 
 @lru_cache(maxsize=_TABLES)

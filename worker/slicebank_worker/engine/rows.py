@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slicebank_imaging.pixels import CTSlice
-from slicebank_imaging.resize import resize_gray8, resize_hu
+from slicebank_imaging.resize import resize_hu
 from slicebank_imaging.thumbnails import jpeg_thumbnail
 from slicebank_imaging.windows import Window
+from slicebank_worker.engine.host_rows import resize_windows
 from slicebank_worker.engine.parcels import Parcel, Rows, StoredSlice
 
 # The abdominal window of the paper shows soft tissue, which is where a reader looks first.
@@ -68,7 +68,7 @@ def prepare_slice(ct: CTSlice, spec: RowSpec, *, on_device: bool = False) -> Pre
     else:
         rendered = [ct.render(window) for window in spec.windows]
         shown = rendered[0]
-        parcel = _resized(rendered, spec.size)
+        parcel = resize_windows(rendered, spec.size)
     thumbnail = None
     if spec.thumbnails:
         if shown is None:
@@ -80,12 +80,8 @@ def prepare_slice(ct: CTSlice, spec: RowSpec, *, on_device: bool = False) -> Pre
 def make_rows(parcel: Parcel) -> Rows:
     """The rows (W, S, S) of a parcel."""
     if isinstance(parcel, StoredSlice):
-        return _resized([parcel.ct.render(window) for window in parcel.windows], parcel.size)
+        return resize_windows([parcel.ct.render(window) for window in parcel.windows], parcel.size)
     return parcel
-
-
-def _resized(images: Sequence[NDArray[np.uint8]], size: int) -> NDArray[np.uint8]:
-    return np.stack([resize_gray8(image, size) for image in images])
 
 
 def _unit(hu: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
