@@ -124,6 +124,8 @@ class JobRecord:
         cancel_requested: whether a running job was asked to end.
         fence: fencing token of the newest lease.
         worker: who holds or last held the job.
+        request_id: of the HTTP request that made it; None where none did.
+        size: slices to do; None where that is not known when the job is made.
     """
 
     project: str
@@ -153,6 +155,8 @@ class JobRecord:
     finished_at: float | None
     fence: int
     worker: str | None
+    request_id: str | None
+    size: int | None
 
     @property
     def runs_alone(self) -> bool:

@@ -172,6 +172,10 @@ jobs = Table(
     Column("dispatched_at", Double),
     # Multiplies the wait until an unanswered message is sent again.
     Column("dispatch_factor", Integer, nullable=False),
+    # Of the HTTP request that made the job: ties the worker's log lines to the API's.
+    Column("request_id", _NAME),
+    # Slices to do, where that is known when the job is made.
+    Column("size", Integer),
     UniqueConstraint("job_id"),
     Index("ix_jobs_page", "project", "created_at", "job_id"),
     Index("ix_jobs_state", "project", "state", "created_at", "job_id"),

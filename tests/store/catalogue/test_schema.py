@@ -21,13 +21,14 @@ from slicebank_store.errors import CatalogueError, CatalogueMissing, SchemaMisma
 
 
 def schema_of(path: Path) -> dict[str, str]:
-    """Every table and index of a SQLite file, by name, without the order in which a table's constraints are written."""
+    """Every table and index of a SQLite file, by name, without the order in which a table's parts are written."""
     connection = sqlite3.connect(path)
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
     found = {}
     for name, sql in rows:
-        parts = re.split(r",\s*\n", re.sub(r"[ \t]+", " ", sql.strip().rstrip(")")))
+        # Columns that a later migration added stand behind the constraints, on one line.
+        parts = re.split(r",(?=\s*\n| \w+ [A-Z])", re.sub(r"[ \t]+", " ", sql.strip().rstrip(")")))
         found[name] = "\n".join(sorted(part.strip() for part in parts))
     return found
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import structlog
 
-from slicebank_store.catalogue import Catalogue
+from slicebank_store.catalogue import Catalogue, NewJob
 from slicebank_store.errors import PixelsNotKept, UnknownSeries, UnknownStack
 from slicebank_store.identity import bag_id
 from slicebank_store.types import BagLevel, JobKind, JobState, Priority
@@ -263,3 +264,13 @@ def test_projects_share_nothing(catalogue: Catalogue) -> None:
     assert catalogue.jobs.get(PROJECT, theirs.job_id) is None
     assert catalogue.jobs.get("other", theirs.job_id) is not None
     assert [one.project for one in catalogue.series.list("other").items] == ["other"]
+
+
+def test_a_job_tells_its_size_and_the_request_that_made_it(catalogue: Catalogue) -> None:
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        made = catalogue.jobs.get(PROJECT, submit(catalogue).job_id)
+    assert made is not None
+    assert (made.request_id, made.size) == ("r-1", 4)
+    assert catalogue.jobs.get(PROJECT, submit(catalogue).job_id) == made
+    other = catalogue.jobs.create(NewJob(PROJECT, JobKind.TRAIN, request_id="r-2"))
+    assert (other.request_id, other.size) == ("r-2", None)

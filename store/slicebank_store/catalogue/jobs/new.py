@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
+from structlog.contextvars import get_contextvars
 
 from slicebank_store.catalogue.jobs.transitions import dependency_sentence
 from slicebank_store.catalogue.records import JobRecord
@@ -28,6 +29,8 @@ class NewJob:
         manifest: the bulky part of what to do, read by the worker alone.
         staging: upload id of its files.
         job_id: a random id, unless given.
+        request_id: of the HTTP request that asks for it; by default the one that is bound to the log lines of this
+            thread.
     """
 
     project: str
@@ -42,6 +45,7 @@ class NewJob:
     manifest: JSON = field(default_factory=dict)
     staging: str | None = None
     job_id: str = field(default_factory=new_id)
+    request_id: str | None = None
 
     @property
     def subject(self) -> str:
@@ -110,6 +114,7 @@ def _dependency(connection: Connection, new: NewJob, now: float) -> dict[str, An
 
 
 def _first_row(new: NewJob, now: float) -> dict[str, Any]:
+    slices = new.manifest.get("slices")
     return {
         "project": new.project,
         "job_id": new.job_id,
@@ -144,4 +149,6 @@ def _first_row(new: NewJob, now: float) -> dict[str, Any]:
         "not_before": now,
         "dispatched_at": None,
         "dispatch_factor": 1,
+        "request_id": new.request_id or get_contextvars().get("request_id"),
+        "size": None if slices is None else len(slices),
     }
