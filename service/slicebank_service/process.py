@@ -13,7 +13,7 @@ import uvicorn
 from slicebank_models.registry import EncoderRegistry
 from slicebank_service.app import create_app
 from slicebank_service.settings import ServiceSettings
-from slicebank_store.blobs import DirectoryBlobs
+from slicebank_store.blobs import open_blobs
 from slicebank_store.catalogue import Catalogue
 from slicebank_store.errors import StoreError
 from slicebank_store.identity import ProjectKeys
@@ -54,7 +54,7 @@ def run(arguments: list[str] | None) -> int:
     app = create_app(
         settings,
         catalogue=catalogue,
-        blobs=DirectoryBlobs(settings.resolved_blobs_dir),
+        blobs=open_blobs(settings),
         staging=Staging(settings.resolved_staging_dir),
         queue=CeleryQueue(settings.resolved_broker_url),
         registry=EncoderRegistry(settings.resolved_encoders_dir),

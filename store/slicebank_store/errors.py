@@ -3,9 +3,12 @@
 StoreError
 ├── CatalogueError          the database as a whole
 │   ├── SchemaMismatch      written by another version of slicebank
-│   └── CatalogueMissing    no catalogue at this address
+│   ├── CatalogueMissing    no catalogue at this address
+│   └── CatalogueUnavailable the database does not answer, or cannot write
 ├── QueueUnavailable        the broker does not answer; the job waits in the catalogue
 ├── BlobMissing             no blob under this key
+├── BlobsUnavailable        the blob backend does not answer, or refuses
+├── BlobsFull               the blob backend has no room left
 ├── BadKey                  a blob key, id or name of a forbidden form
 ├── BadCursor               a page cursor this catalogue did not give
 ├── BadBag                  a bag file that is not as the format says, or rows that cannot make one
@@ -59,6 +62,12 @@ class CatalogueMissing(CatalogueError):
     code = "catalogue_missing"
 
 
+class CatalogueUnavailable(CatalogueError):
+    """The database is away, full, or locked for too long; what was asked for may be asked again."""
+
+    code = "catalogue_unavailable"
+
+
 class QueueUnavailable(StoreError):
     """The broker does not answer. Jobs stay queued in the catalogue and are sent again later."""
 
@@ -69,6 +78,18 @@ class BlobMissing(StoreError):
     """No blob is stored under this key."""
 
     code = "blob_missing"
+
+
+class BlobsUnavailable(StoreError):
+    """The blob backend does not answer, refuses, or cannot be written; nothing was stored. It may pass by itself."""
+
+    code = "blobs_unavailable"
+
+
+class BlobsFull(StoreError):
+    """The blob backend has no room left; nothing was stored."""
+
+    code = "blobs_full"
 
 
 class BadKey(StoreError):

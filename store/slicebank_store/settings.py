@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from platformdirs import user_data_path
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,6 +29,22 @@ class StoreSettings(BaseSettings):
     blobs_dir: Path | None = Field(
         default=None, description="Folder of bags, heads and kept pixels; default: blobs in the data folder."
     )
+    blobs_url: str | None = Field(
+        default=None,
+        pattern=r"^s3://[A-Za-z0-9][A-Za-z0-9.-]{1,61}[A-Za-z0-9](/[A-Za-z0-9][A-Za-z0-9._-]{0,127})*/?$",
+        description="s3://bucket/prefix where bags, heads and kept pixels are kept; default: the blob folder.",
+    )
+    s3_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Address of the S3 service; an http:// address is taken at its word and not encrypted. "
+        "Default: Amazon's of the region.",
+    )
+    s3_region: str = Field(default="us-east-1", description="Region of the bucket.")
+    s3_access_key_id: str | None = Field(
+        default=None, description="Key id for S3; default: AWS's own variables, or the role of the machine or pod."
+    )
+    s3_secret_access_key: SecretStr | None = Field(default=None, description="Secret of that key id.")
     staging_dir: Path | None = Field(
         default=None, description="Folder of uploads not yet embedded; default: staging in the data folder."
     )

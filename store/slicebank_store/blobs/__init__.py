@@ -2,6 +2,16 @@
 
 from slicebank_store.blobs.directory import DirectoryBlobs
 from slicebank_store.blobs.keys import bag_key, check_key, head_key, pixels_key
-from slicebank_store.blobs.protocol import BlobStore
+from slicebank_store.blobs.opening import open_blobs
+from slicebank_store.blobs.protocol import BlobReader, BlobStore
 
-__all__ = ["BlobStore", "DirectoryBlobs", "bag_key", "check_key", "head_key", "pixels_key"]
+__all__ = [
+    "BlobReader",
+    "BlobStore",
+    "DirectoryBlobs",
+    "bag_key",
+    "check_key",
+    "head_key",
+    "open_blobs",
+    "pixels_key",
+]

@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import os
-import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from slicebank_store.blobs.failures import mapped_os_errors
 from slicebank_store.blobs.keys import check_key
 from slicebank_store.errors import BlobMissing
 
-# Keys begin with a letter or digit, so no key can name a half-written file.
-_PARTIAL = ".partial-"
+PARTIAL_PREFIX = ".partial-"
+"""Begins the name of a half-written file. Keys begin with a letter or digit, so no key can name one."""
+
+_BLOCK_BYTES = 1 << 20
 
 
 class DirectoryBlobs:
     """A file per blob below one folder. Writers put a hidden file beside the target and rename it."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.root = root
+        with mapped_os_errors("the blob folder"):
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def put_file(self, key: str, local: Path) -> int:
         """Stores a copy of a local file, replacing what was under the key; its size in bytes."""
-        with local.open("rb") as source, self._writing(key) as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-            return target.tell()
+        with local.open("rb") as source:
+            return self._put(key, iter(lambda: source.read(_BLOCK_BYTES), b""))
 
     def put_bytes(self, key: str, data: bytes) -> int:
         """Stores bytes, replacing what was under the key; their count."""
-        with self._writing(key) as target:
-            target.write(data)
-        return len(data)
+        return self._put(key, [data])
 
     @contextmanager
     def open_local(self, key: str) -> Iterator[Path]:
@@ -43,10 +44,24 @@ class DirectoryBlobs:
         Raises:
             BlobMissing: nothing is stored under the key.
         """
-        path = self._path(key)
-        if not path.is_file():
-            raise _missing(key)
-        yield path
+        self.size(key)
+        yield self._path(key)
+
+    @contextmanager
+    def open_reader(self, key: str) -> Iterator[FileReader]:
+        """The blob, to be read in parts; it can be read to its end even when it is removed meanwhile.
+
+        Raises:
+            BlobMissing: nothing is stored under the key.
+        """
+        self.size(key)
+        with mapped_os_errors(key):
+            try:
+                file = self._path(key).open("rb")
+            except FileNotFoundError:
+                raise _missing(key) from None
+        with file:
+            yield FileReader(file, key)
 
     def size(self, key: str) -> int:
         """Bytes of the blob.
@@ -54,53 +69,114 @@ class DirectoryBlobs:
         Raises:
             BlobMissing: nothing is stored under the key.
         """
-        try:
-            return self._path(key).stat().st_size
-        except FileNotFoundError:
-            raise _missing(key) from None
+        path = self._path(key)
+        with mapped_os_errors(key):
+            try:
+                found = path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                raise _missing(key) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise _missing(key)
+        return found.st_size
 
     def exists(self, key: str) -> bool:
         """Whether something is stored under the key."""
-        return self._path(key).is_file()
+        try:
+            self.size(key)
+        except BlobMissing:
+            return False
+        return True
 
     def delete(self, key: str) -> bool:
         """Removes the blob; False where there was none."""
         path = self._path(key)
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            return False
-        _sync_folder(path.parent)
+        with mapped_os_errors(key):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return False
+            _sync_folder(path.parent)
         return True
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """Keys that begin with a text, in order; half-written blobs are not among them."""
-        found = (
-            path.relative_to(self._root).as_posix()
-            for path in self._root.rglob("*")
-            if not path.name.startswith(".") and path.is_file()
-        )
-        return iter(sorted(key for key in found if key.startswith(prefix)))
+        """Keys that begin with a text, in order; memory grows with the largest folder, some 200 bytes a name."""
+        folder = prefix.rpartition("/")[0]
+        for key in self._walk(self.root / folder, f"{folder}/" if folder else ""):
+            if key.startswith(prefix):
+                yield key
+
+    def _walk(self, folder: Path, above: str) -> Iterator[str]:
+        with mapped_os_errors(above or "the blob folder"):
+            try:
+                with os.scandir(folder) as entries:
+                    # A folder sorts as its name and a slash, so that all keys come in order.
+                    found = sorted(
+                        f"{entry.name}/" if entry.is_dir() else entry.name
+                        for entry in entries
+                        if not entry.name.startswith(".") and (entry.is_dir() or entry.is_file())
+                    )
+            except (FileNotFoundError, NotADirectoryError):
+                if folder == self.root:
+                    raise
+                return
+        for name in found:
+            if name.endswith("/"):
+                yield from self._walk(folder / name, above + name)
+            else:
+                yield above + name
 
     def _path(self, key: str) -> Path:
-        return self._root / check_key(key)
+        return self.root / check_key(key)
+
+    def _put(self, key: str, blocks: Iterable[bytes]) -> int:
+        with self._writing(key) as file:
+            for block in blocks:
+                rest = memoryview(block)
+                with mapped_os_errors(key):
+                    while len(rest):  # one write may take only a part
+                        rest = rest[file.write(rest) :]
+            return file.tell()
 
     @contextmanager
     def _writing(self, key: str) -> Iterator[BinaryIO]:
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_PARTIAL)
+        with mapped_os_errors(key):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL_PREFIX)
         temporary = Path(name)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            # Not buffered: what the disk refuses is refused by the write, and nothing is left for the closing.
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+                with mapped_os_errors(key):
+                    os.fsync(file.fileno())
+            with mapped_os_errors(key):
+                temporary.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with mapped_os_errors(key):
+                temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        with mapped_os_errors(key):
+            _sync_folder(path.parent)
+
+
+class FileReader:
+    """An open file of the blob folder. Any thread may call it."""
+
+    def __init__(self, file: BinaryIO, key: str) -> None:
+        self._file = file
+        self._key = key
+
+    @property
+    def size(self) -> int:
+        """Bytes of the blob."""
+        with mapped_os_errors(self._key):
+            return os.fstat(self._file.fileno()).st_size
+
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes from an offset on; fewer than `length` only where the blob ends."""
+        with mapped_os_errors(self._key):
+            return os.pread(self._file.fileno(), length, start)
 
 
 def _sync_folder(folder: Path) -> None:

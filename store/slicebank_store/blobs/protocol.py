@@ -8,11 +8,29 @@ from pathlib import Path
 from typing import Protocol
 
 
+class BlobReader(Protocol):
+    """An open blob, to be read in parts. Any thread may call it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the blob."""
+        ...
+
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes from an offset on; fewer than `length` only where the blob ends.
+
+        Raises:
+            BlobMissing: the blob was removed or replaced since it was opened, and the backend cannot read on.
+        """
+        ...
+
+
 class BlobStore(Protocol):
     """Bytes under keys such as `default/bags/dummy/0123-1.h5`.
 
     A blob appears as a whole or not at all, and is durable once its put returns. Every method raises `BadKey` for a
-    key of a forbidden form.
+    key of a forbidden form, `BlobsUnavailable` where the backend does not answer or refuses, and `BlobsFull` where
+    there is no room; nothing was stored then.
     """
 
     def put_file(self, key: str, local: Path) -> int:
@@ -25,6 +43,14 @@ class BlobStore(Protocol):
 
     def open_local(self, key: str) -> AbstractContextManager[Path]:
         """A local file with the blob's bytes, to be read while inside and never written.
+
+        Raises:
+            BlobMissing: nothing is stored under the key.
+        """
+        ...
+
+    def open_reader(self, key: str) -> AbstractContextManager[BlobReader]:
+        """The blob, to be read in parts without fetching the rest.
 
         Raises:
             BlobMissing: nothing is stored under the key.
@@ -48,5 +74,5 @@ class BlobStore(Protocol):
         ...
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """Keys that begin with a text, in order; half-written blobs are not among them."""
+        """Keys that begin with a text, in the backend's order; half-written blobs are not among them."""
         ...

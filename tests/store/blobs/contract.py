@@ -58,6 +58,20 @@ class BlobContract:
         with pytest.raises(BlobMissing, match=KEY), blobs.open_local(KEY):
             pass
 
+    def test_parts_are_read_without_the_rest(self, blobs: BlobStore) -> None:
+        blobs.put_bytes(KEY, b"0123456789")
+        with blobs.open_reader(KEY) as reader:
+            assert reader.size == 10
+            assert reader.read(3, 4) == b"3456"
+            assert reader.read(8, 100) == b"89"
+            assert reader.read(10, 1) == b""
+        blobs.put_bytes(KEY, b"")
+        with blobs.open_reader(KEY) as reader:
+            assert (reader.size, reader.read(0, 10)) == (0, b"")
+        blobs.delete(KEY)
+        with pytest.raises(BlobMissing, match=KEY), blobs.open_reader(KEY):
+            pass
+
     def test_delete_twice(self, blobs: BlobStore, raw: Raw) -> None:
         blobs.put_bytes(KEY, b"abc")
         assert blobs.delete(KEY)
@@ -90,8 +104,9 @@ class BlobContract:
             blobs.put_bytes(key, b"")
         with pytest.raises(BadKey):
             blobs.put_file(key, tmp_path / "local")
-        with pytest.raises(BadKey), blobs.open_local(key):
-            pass
+        for opening in (blobs.open_local, blobs.open_reader):
+            with pytest.raises(BadKey), opening(key):
+                pass
 
     def test_a_failed_put_leaves_nothing(self, blobs: BlobStore, raw: Raw, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):

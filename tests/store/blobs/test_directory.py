@@ -49,3 +49,22 @@ def test_folders_and_files_are_private(tmp_path: Path) -> None:
     blobs.put_bytes(KEY, b"")
     assert stat.S_IMODE((tmp_path / "blobs").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "blobs" / KEY).stat().st_mode) == 0o600
+
+
+def test_an_open_blob_can_be_read_to_its_end_although_it_is_removed(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    blobs.put_bytes(KEY, b"0123456789")
+    with blobs.open_reader(KEY) as reader:
+        assert blobs.delete(KEY)
+        assert reader.read(4, 100) == b"456789"
+
+
+def test_keys_come_in_the_order_of_their_characters(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    # "-" and "." sort before "/", "0" behind it.
+    keys = ["a-b/x", "a.b/x", "a/x", "a0/x"]
+    for key in reversed(keys):
+        blobs.put_bytes(key, b"")
+    assert list(blobs.keys()) == keys
+    assert list(blobs.keys("a/")) == ["a/x"]
+    assert list(blobs.keys("a")) == keys
