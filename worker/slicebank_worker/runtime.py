@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from slicebank_models.registry import EncoderRegistry
-from slicebank_store.blobs import BlobStore, DirectoryBlobs
+from slicebank_store.blobs import BlobStore, open_blobs
 from slicebank_store.catalogue import Catalogue
 from slicebank_store.intake import Staging
 from slicebank_store.notify import Notifier
@@ -90,7 +90,7 @@ def open_runtime(settings: WorkerSettings, role: Role) -> Iterator[Runtime]:
             settings=settings,
             name=f"{socket.gethostname()}:{role}:{os.getpid()}",
             catalogue=catalogue,
-            blobs=DirectoryBlobs(settings.resolved_blobs_dir),
+            blobs=open_blobs(settings),
             staging=Staging(settings.resolved_staging_dir),
             queue=queue,
             notifier=notifier,
