@@ -4,6 +4,8 @@ No pre-trained weights come with slicebank yet: networks start from seeded weigh
 called `<architecture>.untrained`, so that nobody takes their features for learned ones.
 """
 
+from dataclasses import replace
+
 from slicebank_models.cards import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -102,4 +104,11 @@ _DUMMY = EncoderCard(
     trained=False,
 )
 
-BUILTIN_CARDS = (*(_untrained(*network) for network in _NETWORKS), _HU_STATISTICS, _DUMMY)
+_SLEEP = replace(
+    _DUMMY,
+    id="sleep",
+    architecture="sleep",
+    description="Sleeps 0.05 s a row, then gives the features of `dummy`: for trying a deployment, not for clinical questions.",
+)
+
+BUILTIN_CARDS = (*(_untrained(*network) for network in _NETWORKS), _HU_STATISTICS, _DUMMY, _SLEEP)

@@ -4,10 +4,11 @@ from slicebank_models.cards import EncoderCard
 from slicebank_models.encoders import mambaout, vit_moco
 from slicebank_models.encoders.dummy import DummyEncoder
 from slicebank_models.encoders.hu_statistics import HuStatisticsEncoder
+from slicebank_models.encoders.sleep import SleepEncoder
 from slicebank_models.encoders.slice_encoder import SliceEncoder
 from slicebank_models.errors import UnknownArchitecture
 
-ARCHITECTURES = (*mambaout.LAYOUTS, *vit_moco.LAYOUTS, "hu_statistics", "dummy")
+ARCHITECTURES = (*mambaout.LAYOUTS, *vit_moco.LAYOUTS, "hu_statistics", "dummy", "sleep")
 
 
 def build_encoder(card: EncoderCard) -> SliceEncoder:
@@ -26,6 +27,8 @@ def build_encoder(card: EncoderCard) -> SliceEncoder:
         encoder = HuStatisticsEncoder(input_size=size)
     elif name == "dummy":
         encoder = DummyEncoder(input_size=size)
+    elif name == "sleep":
+        encoder = SleepEncoder(input_size=size)
     else:
         raise UnknownArchitecture(f"There is no architecture {name!r}; known are {', '.join(ARCHITECTURES)}.")
     return encoder.eval().requires_grad_(False)
