@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import redis
 from redis.exceptions import RedisError
 
 from slicebank_store.errors import QueueUnavailable
+from slicebank_store.notify import connect_options, redis_url
 from slicebank_store.types import JobKind, Priority
 
 if TYPE_CHECKING:
@@ -36,6 +38,17 @@ class TaskQueue(Protocol):
             kind: decides the queue.
             job_id: the job.
             priority: of this message; the default suits messages sent again.
+
+        Raises:
+            QueueUnavailable: the broker does not answer.
+        """
+        ...
+
+    def waiting(self, queue: str) -> int:
+        """Messages of a queue that no worker has fetched.
+
+        Args:
+            queue: `JobKind.queue`.
 
         Raises:
             QueueUnavailable: the broker does not answer.
@@ -122,10 +135,37 @@ class CeleryQueue:
             )
             raise QueueUnavailable(msg) from error
 
+    def waiting(self, queue: str) -> int:
+        """Messages of a queue that no worker has fetched.
+
+        Args:
+            queue: `JobKind.queue`.
+
+        Raises:
+            QueueUnavailable: the broker does not answer.
+        """
+        # As Kombu's Redis transport names its lists: one a priority step, the first without a suffix.
+        names = [queue if step == 0 else f"{queue}\x06\x16{step}" for step in _PRIORITIES.values()]
+        try:
+            return sum(int(self._client.llen(name)) for name in names)
+        except (RedisError, OSError) as error:
+            msg = f"The broker does not answer ({type(error).__name__}): nobody knows what waits there."
+            raise QueueUnavailable(msg) from error
+
     def close(self) -> None:
         """Closes the connections."""
+        if "_client" in self.__dict__:
+            self._client.close()
         if "_app" in self.__dict__:
             self._app.close()
+
+    @cached_property
+    def _client(self) -> Any:
+        return redis.Redis.from_url(
+            redis_url(self._broker_url),
+            socket_timeout=self._timeout_s,
+            **connect_options(self._broker_url, self._timeout_s),
+        )
 
     @cached_property
     def _app(self) -> Celery:

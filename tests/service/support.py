@@ -51,6 +51,11 @@ class FakeQueue:
             raise QueueUnavailable("the broker is away")
         self.sent.append((kind, job_id, priority))
 
+    def waiting(self, queue: str) -> int:
+        if self.down:
+            raise QueueUnavailable("the broker is away")
+        return sum(kind.queue == queue for kind, _, _ in self.sent)
+
     @property
     def job_ids(self) -> list[str]:
         return [job_id for _, job_id, _ in self.sent]

@@ -14,11 +14,12 @@ from slicebank_store.catalogue import Catalogue
 from slicebank_store.catalogue.records import JobRecord
 from slicebank_store.types import JobState
 from slicebank_worker.gate import Gate
-from slicebank_worker.jobs.outcome import JobRunner, run_job
+from slicebank_worker.jobs.outcome import JobRunner, run_jobs
 from slicebank_worker.leases import Leases
 from slicebank_worker.roles import open_role
 from slicebank_worker.runtime import Role, Runtime
 from slicebank_worker.settings import WorkerSettings
+from slicebank_worker.slots import Slots
 from slicebank_worker.sweeper import Sweeper
 from tests.service.support import Api, FakeQueue, World, make_world, serving
 
@@ -44,10 +45,9 @@ class Workshop:
     said: Said
 
     def run(self, job_id: str) -> JobRecord:
-        """Does what a message about a job makes a worker do."""
-        job = self.job(job_id)
-        role = Role(job.kind.queue)
-        run_job(self.runtime, job_id, self.runners[role])
+        """Does what a message about a job makes a worker do: that job, and whatever else is due."""
+        role = Role(self.job(job_id).kind.queue)
+        run_jobs(self.runtime, role.value, self.runners[role])
         return self.job(job_id)
 
     def job(self, job_id: str) -> JobRecord:
@@ -65,11 +65,11 @@ class Workshop:
 @pytest.fixture
 def workshop(tmp_path: Path, empty_catalogue: Path) -> Iterator[Workshop]:
     with make_world(tmp_path / "data", empty_catalogue) as world, serving(world.app()) as api:
-        settings = WorkerSettings(data_dir=tmp_path / "data", decode_threads=2)
+        settings = WorkerSettings(data_dir=tmp_path / "data", decode_threads=2, postpone_seconds=0.2)
         said = Said()
         leases = Leases(world.catalogue.jobs, said, lease_s=30, heartbeat_s=0.02)
         queue = FakeQueue()
-        sweeper = Sweeper(world.catalogue, queue, every_s=3600, redispatch_after_s=3600)
+        sweeper = Sweeper(world.catalogue, queue, every_s=3600, redispatch_after_s=3600, lease_s=30)
         scratch = tmp_path / "scratch"
         scratch.mkdir()
         with ThreadPoolExecutor(2) as decoders:
@@ -85,6 +85,7 @@ def workshop(tmp_path: Path, empty_catalogue: Path) -> Iterator[Workshop]:
                 leases=leases,
                 gate=Gate(),
                 sweeper=sweeper,
+                slots=Slots(4),
                 decoders=decoders,
                 scratch=scratch,
             )

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from slicebank_worker.engine import EncoderKey, EncoderShelf, Engine, EngineClosed, EngineLimits
-from slicebank_worker.engine.lanes import Lanes
+from slicebank_worker.engine.lanes import BULK_EVERY, Lanes
 from slicebank_worker.engine.shelf import Batch
+from slicebank_worker.errors import DeviceMemoryShort
 
 KEY = EncoderKey("sums", "0" * 64, "fp32")
 OTHER = EncoderKey("negated", "1" * 64, "fp32")
@@ -249,3 +250,64 @@ def test_an_encoder_is_loaded_once_for_all_runners_of_a_device() -> None:
         engine.submit(stream, rows(1)).result(30)
     assert engine.encoders == ["negated"]
     engine.close()
+
+
+class Small(Sums):
+    """A device on which only so many rows fit."""
+
+    def __init__(self, fits: int) -> None:
+        super().__init__()
+        self.fits = fits
+
+    def encode(self, rows: np.ndarray) -> np.ndarray:
+        if len(rows) > self.fits:
+            raise DeviceMemoryShort("too much")
+        return super().encode(rows)
+
+
+@pytest.mark.parametrize("fits", [2, 3, 5, 7])
+def test_a_batch_that_does_not_fit_is_halved_and_the_size_remembered(fits: int) -> None:
+    encoder = Small(fits)
+    engine = one_runner({KEY: encoder})
+    try:
+        hold_device(engine, encoder)
+        with engine.stream(KEY, interactive=False) as stream:
+            futures = [engine.submit(stream, rows(i, i)) for i in range(1, 21)]
+            encoder.gate.set()
+            marks = [future.result(30).features[0, 1] for future in futures]
+        assert marks == list(range(1, 21))
+        assert max(map(len, encoder.batches)) <= fits
+        usage = engine.usage()
+        assert usage.batch_rows["sums"] <= fits
+        assert 1 <= usage.halvings <= 3, "after that the size was known"
+    finally:
+        engine.close()
+
+
+def test_a_slice_that_does_not_fit_by_itself_fails_its_job_alone() -> None:
+    encoder = Small(2)
+    engine = one_runner({KEY: encoder})
+    try:
+        hold_device(engine, encoder)
+        with engine.stream(KEY, interactive=False) as small, engine.stream(KEY, interactive=False) as large:
+            good, bad = engine.submit(small, rows(1, 1)), engine.submit(large, rows(2, 2, 2))
+            encoder.gate.set()
+            assert good.result(30).features[0, 1] == 1
+            with pytest.raises(DeviceMemoryShort):
+                bad.result(30)
+    finally:
+        engine.close()
+
+
+def test_bulk_moves_beside_endless_interactive_rows(engine: Engine, encoders: dict[EncoderKey, Sums]) -> None:
+    encoder = encoders[KEY]
+    hold_device(engine, encoder)
+    with engine.stream(KEY, interactive=False) as bulk, engine.stream(KEY, interactive=True) as urgent:
+        waiting = [engine.submit(urgent, rows(*[1] * 8)) for _ in range(2 * BULK_EVERY)]
+        waiting += [engine.submit(bulk, rows(*[2] * 8)) for _ in range(2)]
+        encoder.gate.set()
+        for future in waiting:
+            future.result(30)
+    kinds = [batch[0] for batch in encoder.batches[1:]]
+    assert kinds.index(2) < BULK_EVERY
+    assert kinds[: 2 * BULK_EVERY].count(2) == 2

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pydicom
 import pytest
+import structlog
 
 from slicebank_imaging.phantom import PhantomHeader, PhantomSpec, make_phantom, write_dicom
+from slicebank_store.errors import BlobsFull, BlobsUnavailable, CatalogueUnavailable
 from slicebank_store.types import JobState
-from slicebank_worker.jobs.outcome import run_job
+from slicebank_worker.jobs.outcome import run_jobs
 from slicebank_worker.leases import Hold
+from slicebank_worker.roles import open_role
 from slicebank_worker.runtime import Role
 from tests.worker.conftest import Workshop
 
@@ -202,7 +208,7 @@ def test_a_series_deleted_while_it_is_embedded_stays_deleted(workshop: Workshop,
         assert workshop.api.delete(f"/v1/series/{series['series_uid']}").status_code == 204
         return embed(hold)
 
-    run_job(workshop.runtime, series["job_id"], work)
+    run_jobs(workshop.runtime, "embed", work)
     job = workshop.world.catalogue.jobs.get("default", series["job_id"])
     assert job is None or job.state is JobState.CANCELLED
     assert workshop.api.get(f"/v1/bags/{series['bag_id']}").status_code == 404
@@ -241,3 +247,89 @@ def test_train_and_predict(workshop: Workshop, tmp_path: Path) -> None:
     assert sum(row["weight"] for row in attention["rows"]) == pytest.approx(1)
     assert sorted(item["rank"] for item in attention["slices"]) == [1, 2, 3, 4]
     assert 0 < answer["outputs"][0]["probability"] < 1
+
+
+def test_one_message_is_enough_for_all_jobs_that_are_due(workshop: Workshop, tmp_path: Path) -> None:
+    uploads = [workshop.upload(phantom(tmp_path, seed, n_slices=2), encoder="dummy") for seed in range(3)]
+    workshop.run(uploads[1]["job_id"])
+    assert {workshop.job(series["job_id"]).state for series in uploads} == {JobState.SUCCEEDED}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BlobsUnavailable("S3 is away"), "blobs_unavailable"),
+        (BlobsFull("no room"), "blobs_full"),
+        (CatalogueUnavailable("restarting"), "catalogue_unavailable"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
+        (
+            OSError("Can't write data (file write failed: errno = 28, error message = 'No space left on device')"),
+            "disk_full",
+        ),
+    ],
+)
+def test_a_shortage_postpones_a_job_and_counts_no_attempt(
+    workshop: Workshop, tmp_path: Path, error: Exception, code: str
+) -> None:
+    series = workshop.upload(phantom(tmp_path, n_slices=3), encoder="dummy")
+    embed = workshop.runners[Role.EMBED]
+    tries: list[int] = []
+
+    def work(hold: Hold) -> bool:
+        tries.append(hold.lease.job.attempts)
+        if len(tries) <= 5:  # more often than a job may fail
+            raise error
+        return embed(hold)
+
+    for _ in range(5):
+        run_jobs(workshop.runtime, "embed", work)
+        job = workshop.job(series["job_id"])
+        assert (job.state, job.error_code, job.attempts, job.lost_leases) == (JobState.QUEUED, code, 0, 0)
+        assert job.error_detail
+        run_jobs(workshop.runtime, "embed", work)  # not due yet
+        wait_until_due(workshop)
+    run_jobs(workshop.runtime, "embed", work)
+    assert tries == [1] * 6
+    job = workshop.job(series["job_id"])
+    assert (job.state, job.error_code, job.attempts) == (JobState.SUCCEEDED, None, 1)
+
+
+def wait_until_due(workshop: Workshop) -> None:
+    threading.Event().wait(workshop.runtime.settings.postpone_seconds)
+
+
+def test_a_disk_that_fills_up_under_a_bag_postpones_the_job(workshop: Workshop, tmp_path: Path) -> None:
+    series = workshop.upload(phantom(tmp_path, n_slices=24), encoder="dummy")
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(small)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a full disk needs the right to mount a small one")
+    try:
+        runtime = replace(workshop.runtime, scratch=small)
+        with open_role(runtime, Role.EMBED) as role:
+            run_jobs(runtime, "embed", role.runner)
+        job = workshop.job(series["job_id"])
+        assert (job.state, job.error_code, job.attempts) == (JobState.QUEUED, "disk_full", 0)
+        assert not list(small.iterdir())
+        assert not list(workshop.world.blobs.keys())
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    wait_until_due(workshop)
+    assert workshop.run(series["job_id"]).state is JobState.SUCCEEDED
+
+
+def test_the_request_that_made_a_job_is_named_where_it_runs(workshop: Workshop, tmp_path: Path) -> None:
+    files = [("files", (name, content)) for name, content in phantom(tmp_path, n_slices=2).items()]
+    answer = workshop.api.post(
+        "/v1/series", files=files, params={"encoder": "dummy"}, headers={"X-Request-ID": "from-the-console-7"}
+    )
+    (series,) = answer.json()["series"]
+    said: list[dict[str, object]] = []
+
+    def work(hold: Hold) -> bool:
+        said.append(structlog.contextvars.get_contextvars())
+        return workshop.runners[Role.EMBED](hold)
+
+    run_jobs(workshop.runtime, "embed", work)
+    assert said == [{"job_id": series["job_id"], "request_id": "from-the-console-7"}]

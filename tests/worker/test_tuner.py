@@ -50,3 +50,21 @@ def test_smaller_batches_than_asked_for_are_not_counted() -> None:
 
 def test_one_size_stays() -> None:
     assert settle(BatchTuner((5,), 5), {5: 1.0}) == 5
+
+
+def test_a_size_that_did_not_fit_is_never_tried_again() -> None:
+    tuner = BatchTuner(SIZES, 16)
+    tuner.limit(8)
+    assert tuner.rows == 8
+    speed = {size: 1.0 / size for size in SIZES}
+    assert settle(tuner, speed) == 8
+    tuner.limit(16)
+    assert tuner.rows == 8
+
+
+def test_a_limit_below_the_ladder_becomes_the_size() -> None:
+    tuner = BatchTuner((32, 64), 64)
+    tuner.limit(5)
+    assert tuner.rows == 5
+    tuner.limit(0)
+    assert tuner.rows == 1

@@ -1,4 +1,4 @@
-"""The Celery application of one worker process. A message carries a job id and nothing else; the catalogue holds the rest."""
+"""The Celery application of one worker process. A message says that a job came; which job is next, the catalogue says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
 
 from slicebank_store.queue import make_celery
-from slicebank_worker.jobs.outcome import JobRunner, run_job
+from slicebank_worker.jobs.outcome import JobRunner, run_jobs
 from slicebank_worker.runtime import Role, Runtime
 
 log = structlog.get_logger()
@@ -26,7 +26,8 @@ def build_app(runtime: Runtime, role: Role, runner: JobRunner) -> Celery:
     app = make_celery(runtime.settings.resolved_broker_url)
 
     def work(job_id: str) -> None:
-        run_job(runtime, job_id, runner)
+        log.debug("message", job_id=job_id)
+        run_jobs(runtime, role.value, runner)
 
     app.task(name=f"slicebank.{role.value}", ignore_result=True)(work)
     return app

@@ -8,6 +8,7 @@ WorkerError
 │   ├── BagMissing          a bag that the job needs was deleted
 │   ├── HeadMissing         the head is not there
 │   ├── PixelsMissing       the kept pixels of the series cannot be read
+│   ├── DeviceMemoryShort   not even one slice fits into the device's memory
 │   ├── WindowMissing       a bag lacks a window that the head reads
 │   └── TrainingFailed      the cohort cannot be learnt from
 └── Interrupted             not the job's fault
@@ -79,6 +80,14 @@ class PixelsMissing(JobError):
 
     code = "pixels_missing"
     retryable = False
+
+
+class DeviceMemoryShort(JobError):
+    """A batch does not fit into the device's memory. The engine halves it; of one slice, the job ends with this."""
+
+    code = "out_of_memory"
+    # Another process may have held the memory.
+    retryable = True
 
 
 class TrainingFailed(JobError):

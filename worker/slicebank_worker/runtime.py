@@ -23,6 +23,7 @@ from slicebank_store.queue import CeleryQueue, TaskQueue
 from slicebank_worker.gate import Gate
 from slicebank_worker.leases import Leases
 from slicebank_worker.settings import WorkerSettings
+from slicebank_worker.slots import Slots
 from slicebank_worker.sweeper import Sweeper
 
 
@@ -40,6 +41,7 @@ class Runtime:
 
     Attributes:
         name: this worker in leases: host, role and process id.
+        slots: bounds the bulk jobs in hand.
         decoders: threads that decode pixels.
         scratch: a folder of this process's own for files in the making; gone when the process ends.
     """
@@ -55,6 +57,7 @@ class Runtime:
     leases: Leases
     gate: Gate
     sweeper: Sweeper
+    slots: Slots
     decoders: ThreadPoolExecutor
     scratch: Path
 
@@ -78,7 +81,11 @@ def open_runtime(settings: WorkerSettings, role: Role) -> Iterator[Runtime]:
         )
         stack.callback(leases.close)
         sweeper = Sweeper(
-            catalogue, queue, every_s=settings.sweep_seconds, redispatch_after_s=settings.redispatch_seconds
+            catalogue,
+            queue,
+            every_s=settings.sweep_seconds,
+            redispatch_after_s=settings.redispatch_seconds,
+            lease_s=settings.lease_seconds,
         )
         stack.callback(sweeper.close)
         # Slices are decoded and resized side by side; one that used all cores would take them from the encoder.
@@ -98,6 +105,7 @@ def open_runtime(settings: WorkerSettings, role: Role) -> Iterator[Runtime]:
             leases=leases,
             gate=Gate(),
             sweeper=sweeper,
+            slots=Slots(settings.jobs_at_once if role is Role.EMBED else 1),
             decoders=decoders,
             scratch=Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"slicebank-{role}-"))),
         )

@@ -29,7 +29,9 @@ class WorkerSettings(StoreSettings):
         description="Rows of a full batch; 0 finds the fastest size while working: 2 to 16 on a CPU, 32 to 256 on a GPU.",
     )
     jobs_at_once: int = Field(
-        4, ge=1, description="Embed jobs that run side by side in one worker; their slices share batches."
+        4,
+        ge=1,
+        description="Embed jobs that run side by side in one worker; their slices share batches. One of them is never a bulk job.",
     )
     decode_threads: int = Field(
         default_factory=lambda: max(1, min(16, os.cpu_count() or 1)),
@@ -51,6 +53,12 @@ class WorkerSettings(StoreSettings):
         30.0,
         gt=0,
         description="A queued job whose message is older than this is sent again; a second message does no harm.",
+    )
+    postpone_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=60,
+        description="How long a job waits, uncounted, when a disk is full or the store is away, before it is tried again.",
     )
     report_seconds: float = Field(
         2.0, gt=0, le=5, description="How often a worker tells how busy it is; silent for 15 s, it leaves the list."

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from slicebank_models.inference import FrozenEncoder
 from slicebank_worker.engine.device_rows import DeviceRows
+from slicebank_worker.engine.memory import memory_short_named
 from slicebank_worker.engine.parcels import Parcel, StoredSlice
 from slicebank_worker.engine.shelf import Batch
 
@@ -37,6 +38,10 @@ class CudaEncoder:
 
     def launch(self, parcels: Sequence[Parcel]) -> Callable[[], Batch]:
         """Starts copying and computing; the result waits for both."""
+        with memory_short_named():
+            return self._launch(parcels)
+
+    def _launch(self, parcels: Sequence[Parcel]) -> Callable[[], Batch]:
         begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._copying):
             arrived = [(group, self._to_device(group)) for group in _alike(parcels)]
@@ -51,7 +56,8 @@ class CudaEncoder:
             ended.record()
 
         def finish() -> Batch:
-            ended.synchronize()
+            with memory_short_named():
+                ended.synchronize()
             return Batch(on_host.numpy().copy(), begun.elapsed_time(ended) * _MS)
 
         return finish

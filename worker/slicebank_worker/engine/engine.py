@@ -22,7 +22,7 @@ from slicebank_worker.engine.parcels import Encoded, Parcel
 from slicebank_worker.engine.shelf import Batch, EncoderShelf
 from slicebank_worker.engine.tuner import BatchTuner
 from slicebank_worker.engine.usage import Usage
-from slicebank_worker.errors import WorkerError
+from slicebank_worker.errors import DeviceMemoryShort, WorkerError
 
 log = structlog.get_logger()
 
@@ -77,7 +77,7 @@ class Engine:
         self._closed = False
         self._warming: list[deque[EncoderKey]] = [deque() for _ in self._shelves]
         self._numerics: dict[EncoderKey, dict[str, Any]] = {}
-        self._batches, self._rows, self._busy_s = 0, 0, 0.0
+        self._batches, self._rows, self._busy_s, self._halvings = 0, 0, 0.0, 0
         self._threads = [
             threading.Thread(target=self._run, args=(number, begin), name=f"engine-{number}", daemon=True)
             for number in range(len(self._shelves))
@@ -135,7 +135,7 @@ class Engine:
         """What has been done up to now."""
         with self._changed:
             sizes = {key.encoder: tuner.rows for key, tuner in self._tuners.items()}
-            return Usage(len(self._shelves), self._batches, self._rows, self._busy_s, sizes)
+            return Usage(len(self._shelves), self._batches, self._rows, self._busy_s, sizes, self._halvings)
 
     def close(self) -> None:
         """Ends the runners after the batches in hand; whatever waits is cancelled."""
@@ -166,7 +166,7 @@ class Engine:
             elif not in_hand:
                 return
             if in_hand and (taken is None or len(in_hand) >= depth):
-                self._deliver(in_hand.popleft())
+                self._deliver(shelf, in_hand.popleft())
 
     def _next_batch(self, number: int, *, wait: bool) -> tuple[EncoderKey, list[Ticket]] | None:
         """A full batch, or what there is once its oldest slice has waited long enough; None when closed or, without `wait`, not yet."""
@@ -194,12 +194,16 @@ class Engine:
 
     def _launch(self, shelf: EncoderShelf, key: EncoderKey, tickets: list[Ticket]) -> _Launched | None:
         live = [ticket for ticket in tickets if ticket.encoded.set_running_or_notify_cancel()]
-        if not live:
-            return None
+        return self._start(shelf, key, live) if live else None
+
+    def _start(self, shelf: EncoderShelf, key: EncoderKey, live: list[Ticket]) -> _Launched | None:
         try:
             encoder = shelf.get(key)
             parcels = [ticket.parcel for ticket in live]
             launched = _Launched(key, live, sum(map(len, parcels)), encoder.depth, encoder.launch(parcels))
+        except DeviceMemoryShort as error:
+            self._halve(shelf, key, live, error)
+            return None
         except Exception as error:  # noqa: BLE001 - whatever the device says belongs to the jobs that asked, not to this thread
             _fail(live, error)
             return None
@@ -208,9 +212,12 @@ class Engine:
                 self._numerics[key] = dict(encoder.numerics)
         return launched
 
-    def _deliver(self, launched: _Launched) -> None:
+    def _deliver(self, shelf: EncoderShelf, launched: _Launched) -> None:
         try:
             batch = launched.finish()
+        except DeviceMemoryShort as error:
+            self._halve(shelf, launched.key, launched.tickets, error)
+            return
         except Exception as error:  # noqa: BLE001 - as above
             _fail(launched.tickets, error)
             return
@@ -225,6 +232,25 @@ class Engine:
             share = batch.device_s * len(ticket.parcel) / launched.rows
             ticket.encoded.set_result(Encoded(batch.features[start:stop], share))
             start = stop
+
+    def _halve(self, shelf: EncoderShelf, key: EncoderKey, tickets: list[Ticket], error: DeviceMemoryShort) -> None:
+        """Encodes a batch that was too large for the device's memory in two halves, and makes no batch as large again.
+
+        A slice that is too large by itself is the job's own failure.
+        """
+        rows = sum(len(ticket.parcel) for ticket in tickets)
+        with self._changed:
+            self._halvings += 1
+            self._tuner(key).limit(rows // 2)
+        if len(tickets) == 1:
+            _fail(tickets, error)
+            return
+        log.warning("batch_halved", encoder=key.encoder, rows=rows)
+        middle = len(tickets) // 2
+        for half in (tickets[:middle], tickets[middle:]):
+            launched = self._start(shelf, key, half)
+            if launched is not None:
+                self._deliver(shelf, launched)
 
 
 def _preload(shelf: EncoderShelf, key: EncoderKey) -> None:

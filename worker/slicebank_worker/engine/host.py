@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from slicebank_models.inference import FrozenEncoder
+from slicebank_worker.engine.memory import memory_short_named
 from slicebank_worker.engine.parcels import Parcel
 from slicebank_worker.engine.rows import make_rows
 from slicebank_worker.engine.shelf import Batch
@@ -32,7 +33,8 @@ class HostEncoder:
         return lambda: self._encode(parcels)
 
     def _encode(self, parcels: Sequence[Parcel]) -> Batch:
-        rows = np.concatenate([make_rows(parcel) for parcel in parcels])
-        started = time.perf_counter()
-        features = self._encoder.encode(rows)
+        with memory_short_named():
+            rows = np.concatenate([make_rows(parcel) for parcel in parcels])
+            started = time.perf_counter()
+            features = self._encoder.encode(rows)
         return Batch(features, time.perf_counter() - started)

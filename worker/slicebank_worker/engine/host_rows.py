@@ -24,12 +24,13 @@ def resize_windows(images: Sequence[NDArray[np.uint8]], size: int) -> NDArray[np
     Returns:
         (W, size, size), C-contiguous.
     """
-    down, across = resize_plan(*images[0].shape, size)
-    if down.resized > images[0].shape[0]:
+    rows, columns = images[0].shape
+    down, across = resize_plan(rows, columns, size)
+    if down.resized > rows:
         # Of few pixels many are made: weights are large there, 16 bits too coarse for them, and speed is no concern.
         return np.stack([resize_gray8(image, size) for image in images])
     stacked = torch.from_numpy(np.stack(images))  # (W, R, C)
     if (down.resized, across.resized) != stacked.shape[1:]:
         stacked = F.interpolate(stacked[None], (down.resized, across.resized), mode="bilinear", antialias=True)[0]
-    rows = stacked[:, down.first : down.first + size, across.first : across.first + size]
-    return rows.contiguous().numpy()
+    kept = stacked[:, down.first : down.first + size, across.first : across.first + size]
+    return kept.contiguous().numpy()

@@ -1,7 +1,7 @@
 """Rows that wait for the device: one lane an encoder, one stream a job.
 
 A batch is filled from one lane, a slice at a time, in turn from each of its streams, so that a short series is not held up behind a
-long one. Streams of interactive jobs are served before those of bulk jobs.
+long one. Streams of interactive jobs are served before those of bulk jobs, but for every eighth batch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slicebank_worker.engine.parcels import Encoded, Parcel
+
+BULK_EVERY = 8
+"""Of so many batches one is filled from bulk jobs first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self._streams: list[RowStream] = []
+        self._batches = 0
 
     def open(self, key: EncoderKey, *, interactive: bool) -> RowStream:
         """Adds the stream of one job."""
@@ -78,8 +82,9 @@ class Lanes:
         return ticket.encoded
 
     def next_key(self) -> EncoderKey | None:
-        """The encoder to run next: that of the oldest waiting slice, interactive jobs first."""
-        heads = [(s.rank, s.waiting[0].arrived, i) for i, s in enumerate(self._streams) if s.waiting]
+        """The encoder to run next: that of the oldest waiting slice, by rank."""
+        first, _ = self._ranks()
+        heads = [(s.rank != first, s.waiting[0].arrived, i) for i, s in enumerate(self._streams) if s.waiting]
         return self._streams[min(heads)[2]].key if heads else None
 
     def waiting_rows(self, key: EncoderKey) -> int:
@@ -94,7 +99,9 @@ class Lanes:
         """Removes the tickets of the next batch: at least one slice, at most `most_rows` rows if slices allow."""
         taken: list[Ticket] = []
         rows = 0
-        for rank in (0, 1):
+        ranks = self._ranks()
+        self._batches += 1
+        for rank in ranks:
             turn = deque(s for s in self._streams if s.key == key and s.rank == rank and s.waiting)
             while turn and (not taken or rows + len(turn[0].waiting[0].parcel) <= most_rows):
                 stream = turn.popleft()
@@ -107,6 +114,10 @@ class Lanes:
                 self._streams.remove(stream)
                 self._streams.append(stream)
         return taken
+
+    def _ranks(self) -> tuple[int, int]:
+        """Who fills the next batch first: interactive jobs, and now and then bulk jobs, which would else stand still beside endless interactive ones."""
+        return (1, 0) if self._batches % BULK_EVERY == BULK_EVERY - 1 else (0, 1)
 
     def drain(self) -> list[Future[Any]]:
         """Removes everything that waits."""

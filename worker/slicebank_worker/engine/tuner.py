@@ -54,6 +54,24 @@ class BatchTuner:
         following = self._next()
         self._trying = self._best if following is None else following
 
+    def limit(self, rows: int) -> None:
+        """Never tries more rows than these again: a larger batch did not fit into the device's memory.
+
+        Args:
+            rows: the most that may be tried; below 1 counts as 1.
+        """
+        fitting = tuple(size for size in self._sizes if size <= rows)
+        if fitting == self._sizes:
+            return
+        if not fitting:
+            fitting = (max(1, rows),)
+            self._rates.clear()
+            self._seconds_per_row.clear()
+        self._sizes = fitting
+        largest = len(fitting) - 1
+        self._rates = {at: rate for at, rate in self._rates.items() if at <= largest}
+        self._best, self._trying = min(self._best, largest), min(self._trying, largest)
+
     def _next(self) -> int | None:
         """The neighbour of the best size that has not been tried."""
         if self._best not in self._rates:

@@ -15,6 +15,7 @@ class Usage:
         rows: encoded.
         busy_s: seconds that devices worked, summed over runners; a batch counts when it ends.
         batch_rows: rows of a full batch now, by encoder id.
+        halvings: batches that were too large for the device's memory.
     """
 
     runners: int
@@ -22,3 +23,4 @@ class Usage:
     rows: int = 0
     busy_s: float = 0.0
     batch_rows: dict[str, int] = field(default_factory=dict)
+    halvings: int = 0

@@ -1,16 +1,19 @@
-"""From a Celery message to a job's end: claim, hold, run, and write down what came of it."""
+"""From a Celery message to the ends of jobs: claim, hold, run, and write down what came of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 from slicebank_store.catalogue.jobs import Lease
-from slicebank_store.types import JobState
+from slicebank_store.errors import CatalogueUnavailable
+from slicebank_store.types import JobState, Priority
 from slicebank_worker.errors import Interrupted, JobCancelled, JobError, WorkerStopping
 from slicebank_worker.leases import Hold
 from slicebank_worker.runtime import Runtime
+from slicebank_worker.shortages import shortage_of
 
 log = structlog.get_logger()
 
@@ -18,30 +21,44 @@ JobRunner = Callable[[Hold], bool]
 """Does the work of one job and commits it under the lease; False where the lease had been lost."""
 
 
-def run_job(runtime: Runtime, job_id: str, runner: JobRunner) -> None:
-    """Runs one job if it is to be had, and records its end.
+def run_jobs(runtime: Runtime, queue: str, runner: JobRunner) -> None:
+    """Runs jobs of a queue, one after another, as long as any is due: a message is a hint that there is something to do, and no more.
 
     Args:
         runtime: the process's collaborators.
-        job_id: whatever the message said; a job that is done, held elsewhere or not due is left alone.
+        queue: `JobKind.queue` of what the worker does.
         runner: does the work.
     """
-    if runtime.leases.stopping.is_set():
-        runtime.catalogue.jobs.undelivered(job_id)  # this message is spent; another worker's sweep sends the next
-        return
-    lease = runtime.catalogue.jobs.claim(job_id, worker=runtime.name, lease_s=runtime.settings.lease_seconds)
-    if lease is None:
-        log.info("job_not_claimable", job_id=job_id)
-        return
-    runtime.notifier.publish(lease.job.project, job_id, JobState.RUNNING)
-    with runtime.leases.hold(lease) as hold, runtime.gate.enter(alone=lease.alone):
-        _run_held(runtime, lease, hold, runner)
-    _clean_up(runtime, lease)
+    while not runtime.leases.stopping.is_set():
+        with runtime.slots.take(partial(_claim_next, runtime, queue)) as lease:
+            if lease is None:
+                return
+            _run_leased(runtime, lease, runner)
+
+
+def _claim_next(runtime: Runtime, queue: str, priorities: tuple[Priority, ...]) -> Lease | None:
+    return runtime.catalogue.jobs.claim_next(
+        queue, worker=runtime.name, lease_s=runtime.settings.lease_seconds, priorities=priorities
+    )
+
+
+def _run_leased(runtime: Runtime, lease: Lease, runner: JobRunner) -> None:
+    job = lease.job
+    with structlog.contextvars.bound_contextvars(job_id=job.job_id, request_id=job.request_id):
+        runtime.notifier.publish(job.project, job.job_id, JobState.RUNNING)
+        with runtime.leases.hold(lease) as hold, runtime.gate.enter(alone=lease.alone):
+            try:
+                _run_held(runtime, lease, hold, runner)
+            except CatalogueUnavailable as error:
+                # Its lease runs out, and whoever sweeps then gives it to the next; the blob it put, if any, is found by `admin gc`.
+                log.warning("job_end_not_written", detail=str(error))
+                return
+        _clean_up(runtime, lease)
 
 
 def _run_held(runtime: Runtime, lease: Lease, hold: Hold, runner: JobRunner) -> None:
     jobs = runtime.catalogue.jobs
-    bound = log.bind(job_id=lease.job.job_id, kind=lease.job.kind.value, attempt=lease.job.attempts)
+    bound = log.bind(kind=lease.job.kind.value, attempt=lease.job.attempts)
     try:
         hold.check()
         committed = runner(hold)
@@ -57,7 +74,13 @@ def _run_held(runtime: Runtime, lease: Lease, hold: Hold, runner: JobRunner) -> 
     except JobError as error:
         state = jobs.fail(lease, error.code, str(error), retryable=error.retryable, stages=hold.stages)
         bound.warning("job_attempt_failed", code=error.code, state=state.value)
-    except Exception as error:  # noqa: BLE001 - an error nobody foresaw is the job's too: written down, and tried again
+    except Exception as error:  # noqa: BLE001 - told apart below; none may end the thread
+        shortage = shortage_of(error)
+        if shortage is not None:
+            jobs.postpone(lease, shortage.code, shortage.detail, wait_s=runtime.settings.postpone_seconds)
+            bound.warning("job_postponed", code=shortage.code, detail=shortage.detail)
+            return
+        # An error nobody foresaw is the job's too: written down, and tried again.
         bound.exception("job_attempt_crashed")
         detail = f"{type(error).__name__} while the job ran; the worker's log of {runtime.name} says more"
         jobs.fail(lease, "internal_error", detail, retryable=True, stages=hold.stages)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, select, update
 
+from slicebank_store.catalogue.jobs.claiming import due_row, take
 from slicebank_store.catalogue.jobs.effects import add_bag, add_prediction, complete_head, keep_pixels
 from slicebank_store.catalogue.jobs.lease import Beat, Lease
 from slicebank_store.catalogue.jobs.new import NewJob, insert_job
@@ -18,7 +19,7 @@ from slicebank_store.catalogue.records import BagRecord, JobRecord, PredictionRe
 from slicebank_store.catalogue.rows import to_record
 from slicebank_store.catalogue.tables import jobs
 from slicebank_store.errors import NotCancellable, UnknownJob
-from slicebank_store.types import JSON, JobState
+from slicebank_store.types import JSON, JobState, Priority
 
 
 class Jobs(Sweeping):
@@ -35,10 +36,10 @@ class Jobs(Sweeping):
         return self._database.transact(lambda connection: insert_job(connection, new, self._clock()))[0]
 
     def claim(self, job_id: str, *, worker: str, lease_s: float) -> Lease | None:
-        """Takes a queued job, exactly once among all who try.
+        """Takes a given queued job, exactly once among all who try.
 
         Args:
-            job_id: as the message named it.
+            job_id: the job.
             worker: who asks, for people to read.
             lease_s: seconds until the lease runs out without a heartbeat.
 
@@ -55,19 +56,28 @@ class Jobs(Sweeping):
                 or row["not_before"] > now
             ):
                 return None
-            values: dict[str, Any] = {
-                "state": JobState.RUNNING.value,
-                "fence": row["fence"] + 1,
-                "attempts": row["attempts"] + 1,
-                "worker": worker,
-                "lease_until": now + lease_s,
-                "started_at": row["started_at"] if row["started_at"] is not None else now,
-                "error_code": None,
-                "error_detail": None,
-                "progress_done": 0,
-            }
-            connection.execute(update(jobs).where(jobs.c.job_id == job_id).values(values))
-        return Lease(job=to_record(JobRecord, {**row, **values}), fence=values["fence"], worker=worker)
+            return take(connection, row, now, worker=worker, lease_s=lease_s)
+
+    def claim_next(
+        self, queue: str, *, worker: str, lease_s: float, priorities: Collection[Priority] = tuple(Priority)
+    ) -> Lease | None:
+        """Takes the job of a queue whose turn it is, exactly once among all who try.
+
+        Interactive jobs go before bulk jobs that have not waited `BULK_PATIENCE_S` longer; among equals the oldest goes first.
+
+        Args:
+            queue: `JobKind.queue` of the jobs that may be taken.
+            worker: who asks, for people to read.
+            lease_s: seconds until the lease runs out without a heartbeat.
+            priorities: of the jobs that may be taken.
+
+        Returns:
+            The lease; None where no job is due.
+        """
+        now = self._clock()
+        with self._database.write() as connection:
+            row = due_row(connection, queue, priorities, now)
+            return None if row is None else take(connection, row, now, worker=worker, lease_s=lease_s)
 
     def heartbeat(
         self,
@@ -168,8 +178,7 @@ class Jobs(Sweeping):
         with self._database.write() as connection:
             row = held_row(connection, lease)
             if row is None:
-                query = select(jobs.c.state).where(jobs.c.job_id == lease.job.job_id)
-                return JobState(connection.execute(query).scalar_one_or_none() or JobState.CANCELLED.value)
+                return self._state(connection, lease)
             if row["cancel_requested"]:
                 finish(connection, row, JobState.CANCELLED, now, stages=stages)
                 return JobState.CANCELLED
@@ -179,6 +188,29 @@ class Jobs(Sweeping):
                 return JobState.QUEUED
             finish(connection, row, JobState.FAILED, now, error=(code, detail), stages=stages)
         return JobState.FAILED
+
+    def postpone(self, lease: Lease, code: str, detail: str, *, wait_s: float) -> JobState:
+        """Hands a job back, uncounted, because something that every job needs is away: a disk, a store, a database.
+
+        Args:
+            lease: from `claim_next`.
+            code: error code, shown with the queued job.
+            detail: a sentence for people.
+            wait_s: seconds until anybody may take it again.
+
+        Returns:
+            The job's state now: queued, cancelled if that was asked for, or, where the lease was lost, whatever it has become.
+        """
+        now = self._clock()
+        with self._database.write() as connection:
+            row = held_row(connection, lease)
+            if row is None:
+                return self._state(connection, lease)
+            if row["cancel_requested"]:
+                finish(connection, row, JobState.CANCELLED, now)
+                return JobState.CANCELLED
+            requeue(connection, row, not_before=now + wait_s, error=(code, detail), attempts=row["attempts"] - 1)
+        return JobState.QUEUED
 
     def release(self, lease: Lease) -> None:
         """Hands a job back, uncounted, because its worker is stopping. Without effect where the lease was lost."""
@@ -245,6 +277,12 @@ class Jobs(Sweeping):
             msg = f"There is no job {job_id[:40]}: see the list of jobs."
             raise UnknownJob(msg)
         return row
+
+    @staticmethod
+    def _state(connection: Connection, lease: Lease) -> JobState:
+        """What became of a job whose lease was lost."""
+        query = select(jobs.c.state).where(jobs.c.job_id == lease.job.job_id)
+        return JobState(connection.execute(query).scalar_one_or_none() or JobState.CANCELLED.value)
 
     @staticmethod
     def _set(connection: Connection, row: RowMapping, values: dict[str, Any]) -> None:

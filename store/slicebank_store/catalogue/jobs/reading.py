@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.jobs.new import ACTIVE_STATES
@@ -14,15 +14,7 @@ from slicebank_store.catalogue.records import JobRecord, Page
 from slicebank_store.catalogue.rows import columns_of, to_record
 from slicebank_store.catalogue.tables import jobs, manifests
 from slicebank_store.errors import UnknownJob
-from slicebank_store.types import JSON, JobKind, JobState, Priority
-
-_RECENT = 20
-"""Jobs whose mean time stands for the next one's."""
-
-
-def priority_rank() -> ColumnElement[int]:
-    """Interactive jobs before bulk ones."""
-    return case((jobs.c.priority == Priority.INTERACTIVE.value, 0), else_=1)
+from slicebank_store.types import JSON, JobKind, JobState
 
 
 class JobQueries:
@@ -94,26 +86,6 @@ class JobQueries:
             raise UnknownJob(msg)
         return found
 
-    def queue_position(self, job: JobRecord) -> int | None:
-        """1 for the next of its kind to start, over all projects; None unless the job is queued."""
-        if job.state is not JobState.QUEUED:
-            return None
-        rank = 0 if job.priority is Priority.INTERACTIVE else 1
-        earlier = or_(
-            jobs.c.created_at < job.created_at, and_(jobs.c.created_at == job.created_at, jobs.c.job_id < job.job_id)
-        )
-        query = (
-            select(func.count())
-            .select_from(jobs)
-            .where(
-                jobs.c.state == JobState.QUEUED.value,
-                jobs.c.kind == job.kind.value,
-                or_(priority_rank() < rank, and_(priority_rank() == rank, earlier)),
-            )
-        )
-        with self._database.read() as connection:
-            return 1 + int(connection.execute(query).scalar_one())
-
     def count_queued(self, kind: JobKind | None = None) -> int:
         """Queued jobs of all projects."""
         query = select(func.count()).select_from(jobs).where(jobs.c.state == JobState.QUEUED.value)
@@ -130,20 +102,6 @@ class JobQueries:
         with self._database.read() as connection:
             found = {row[0]: int(row[1]) for row in connection.execute(query)}
         return {state: found.get(state.value, 0) for state in JobState}
-
-    def recent_seconds(self, project: str, kind: JobKind) -> float | None:
-        """Mean seconds from start to end of the last twenty successes of a kind; None before the first."""
-        query = (
-            select(jobs.c.started_at, jobs.c.finished_at)
-            .where(jobs.c.project == project, jobs.c.state == JobState.SUCCEEDED.value, jobs.c.kind == kind.value)
-            # A job that was written as a hit took no time and says nothing about the next one.
-            .where(jobs.c.finished_at > jobs.c.started_at)
-            .order_by(jobs.c.created_at.desc())
-            .limit(_RECENT)
-        )
-        with self._database.read() as connection:
-            times = [float(row.finished_at - row.started_at) for row in connection.execute(query)]
-        return sum(times) / len(times) if times else None
 
     def staging_in_use(self, *, failed_within_s: float) -> set[str]:
         """Upload ids whose files somebody may still need.

@@ -8,7 +8,7 @@ import pytest
 from slicebank_store.catalogue import Beat, Catalogue, NewJob
 from slicebank_store.catalogue.jobs import MAX_ATTEMPTS
 from slicebank_store.errors import NotCancellable, NotRetryable, UnknownJob
-from slicebank_store.types import BagLevel, HeadState, JobKind, JobState
+from slicebank_store.types import BagLevel, HeadState, JobKind, JobState, Priority
 
 from ...builders import (
     LEASE_S,
@@ -233,7 +233,7 @@ def test_a_waiting_job_goes_on_when_the_other_succeeds(catalogue: Catalogue, clo
     lease = claim(catalogue, first.job_id)
     assert catalogue.jobs.succeed(lease, {}, bag=bag_of(catalogue, lease))
     due = catalogue.jobs.sweep(clock.now, redispatch_after_s=1e9)
-    assert due == [(waiting, JobKind.PREDICT)]
+    assert due == [(waiting, JobKind.PREDICT, Priority.INTERACTIVE)]
     assert claim(catalogue, waiting).job.waits_for is None
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from slicebank_store.catalogue import Catalogue, NewJob
 from slicebank_store.errors import UnknownJob
-from slicebank_store.types import JobKind, JobState, Priority
+from slicebank_store.types import JobKind, JobState
 
 from ...builders import PROJECT, Clock, claim, embed, series_of, submit
 
@@ -28,24 +28,6 @@ def test_lists_are_filtered(catalogue: Catalogue, clock: Clock) -> None:
     assert catalogue.jobs.list("other").items == []
 
 
-def test_queue_position_counts_those_ahead_of_the_same_kind(catalogue: Catalogue, clock: Clock) -> None:
-    bulk = submit(catalogue, series_of(series_uid="1"), priority=Priority.BULK).job_id
-    clock.advance(1)
-    first = submit(catalogue, series_of(series_uid="2")).job_id
-    clock.advance(1)
-    second = submit(catalogue, series_of(series_uid="3")).job_id
-    trained = catalogue.jobs.create(NewJob(PROJECT, JobKind.TRAIN)).job_id
-
-    def position(job_id: str) -> int | None:
-        job = catalogue.jobs.get(PROJECT, job_id)
-        assert job is not None
-        return catalogue.jobs.queue_position(job)
-
-    assert [position(job_id) for job_id in (first, second, bulk, trained)] == [1, 2, 3, 1]
-    claim(catalogue, first)
-    assert [position(job_id) for job_id in (first, second, bulk)] == [None, 1, 2]
-
-
 def test_counts(catalogue: Catalogue) -> None:
     embed(catalogue, series_of(series_uid="1"))
     submit(catalogue, series_of(series_uid="2"))
@@ -61,15 +43,6 @@ def test_counts(catalogue: Catalogue) -> None:
     assert catalogue.jobs.counts(PROJECT, kind=JobKind.TRAIN)[JobState.QUEUED] == 1
     assert catalogue.jobs.count_queued() == 2
     assert catalogue.jobs.count_queued(JobKind.EMBED) == 1
-
-
-def test_recent_seconds(catalogue: Catalogue, clock: Clock) -> None:
-    assert catalogue.jobs.recent_seconds(PROJECT, JobKind.TRAIN) is None
-    for seconds in (1000, *[10, 20] * 10):
-        lease = claim(catalogue, catalogue.jobs.create(NewJob(PROJECT, JobKind.TRAIN)).job_id)
-        clock.advance(seconds)
-        catalogue.jobs.succeed(lease, {})
-    assert catalogue.jobs.recent_seconds(PROJECT, JobKind.TRAIN) == 15.0
 
 
 def test_jobs_of_a_bag(catalogue: Catalogue, clock: Clock) -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from slicebank_store.catalogue import Catalogue, NewJob
 from slicebank_store.catalogue.jobs import LOST_LEASE_LIMIT
-from slicebank_store.catalogue.jobs.sweeping import MAX_DISPATCH_FACTOR
+from slicebank_store.catalogue.jobs.lease import Beat
+from slicebank_store.catalogue.jobs.sweeping import CLOCK_SLACK_S, IDLE_GRACE_S, MAX_DISPATCH_FACTOR, MAX_WAKE_UPS
 from slicebank_store.types import JobKind, JobState, Priority
 
 from ...builders import LEASE_S, PROJECT, Clock, claim, series_of, submit
@@ -111,3 +112,60 @@ def test_final_jobs_are_left_alone(catalogue: Catalogue, clock: Clock) -> None:
     found = catalogue.jobs.get(PROJECT, job.job_id)
     assert found is not None
     assert found.state is JobState.SUCCEEDED
+
+
+def test_jobs_whose_messages_the_broker_lost_are_sent_again_soon(catalogue: Catalogue, clock: Clock) -> None:
+    ids = [submit(catalogue, series_of(series_uid=str(number))).job_id for number in range(3)]
+    trained = catalogue.jobs.create(NewJob(PROJECT, JobKind.TRAIN)).job_id
+    for job_id in (*ids, trained):
+        catalogue.jobs.mark_dispatched(job_id)
+
+    def swept(*idle: str) -> set[str]:
+        return {due.job_id for due in catalogue.jobs.sweep(clock.now, redispatch_after_s=AFTER_S, idle=idle)}
+
+    assert swept("embed", "train") == set(), "they may be in a worker's hands already"
+    clock.advance(IDLE_GRACE_S)
+    assert swept() == set()
+    assert swept("embed") == set(ids)
+    assert swept("embed") == set()
+    clock.advance(IDLE_GRACE_S)
+    assert swept("embed", "train") == {*ids, trained}
+
+
+def test_an_empty_queue_gets_a_few_messages_and_not_one_a_job(catalogue: Catalogue, clock: Clock) -> None:
+    for number in range(MAX_WAKE_UPS + 5):
+        catalogue.jobs.mark_dispatched(submit(catalogue, series_of(series_uid=str(number))).job_id)
+    clock.advance(IDLE_GRACE_S)
+    assert len(catalogue.jobs.sweep(clock.now, redispatch_after_s=AFTER_S, idle=["embed"])) == MAX_WAKE_UPS
+
+
+def test_a_clock_set_back_by_an_hour_leaves_no_job_behind(catalogue: Catalogue, clock: Clock) -> None:
+    held = claim(catalogue, submit(catalogue, series_of(series_uid="1")).job_id)
+    announced = submit(catalogue, series_of(series_uid="2")).job_id
+    catalogue.jobs.mark_dispatched(announced)
+    waiting = claim(catalogue, submit(catalogue, series_of(series_uid="3")).job_id)
+    catalogue.jobs.postpone(waiting, "disk_full", "Free space.", wait_s=30)
+    clock.advance(-3600)
+    assert waiting.job.job_id in sweep(catalogue, clock)
+    assert claim(catalogue, waiting.job.job_id).fence == waiting.fence + 1
+    clock.advance(CLOCK_SLACK_S + 1)
+    swept = sweep(catalogue, clock)
+    assert held.job.job_id in swept, "its worker is dead"
+    assert announced in swept
+
+
+def test_a_clock_set_back_takes_no_job_from_a_living_worker(catalogue: Catalogue, clock: Clock) -> None:
+    held = claim(catalogue, submit(catalogue).job_id)
+    clock.advance(-3600)
+    for _ in range(100):
+        assert sweep(catalogue, clock) == []
+        assert catalogue.jobs.heartbeat(held, lease_s=LEASE_S) is Beat.OK
+        clock.advance(LEASE_S / 3)
+
+
+def test_leases_are_left_alone_while_the_clock_is_in_doubt(catalogue: Catalogue, clock: Clock) -> None:
+    held = claim(catalogue, submit(catalogue).job_id)
+    clock.advance(3600)
+    assert catalogue.jobs.sweep(clock.now, redispatch_after_s=AFTER_S, expire=False) == []
+    assert catalogue.jobs.heartbeat(held, lease_s=LEASE_S) is Beat.OK
+    assert sweep(catalogue, clock) == []
