@@ -1,29 +1,35 @@
-"""Files as answers: conditional and partial GET (RFC 9110), read from an open file so that removing it under way does no harm."""
+"""Blobs and files as answers: conditional and partial GET (RFC 9110), of which only the part asked for is read."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 
 from starlette.background import BackgroundTask
 from starlette.responses import Response, StreamingResponse
 
 from slicebank_service.errors import RangeNotSatisfiable
+from slicebank_store.blobs import BlobReader
 
-# Large enough that the hop to a thread for each block does not show.
-_BLOCK_BYTES = 256 * 1024
+# Large enough that neither the hop to a thread nor a request to S3 for each block shows; a download holds one block.
+_BLOCK_BYTES = 1 << 20
 _ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 def file_response(
-    path: Path, request_headers: Mapping[str, str], *, etag: str, media_type: str, filename: str, stack: ExitStack
+    reader: BlobReader,
+    request_headers: Mapping[str, str],
+    *,
+    etag: str,
+    media_type: str,
+    filename: str,
+    stack: ExitStack,
 ) -> Response:
     """Answers with a file, the part of it that was asked for, or 304.
 
     Args:
-        path: the file; only read while it is opened here.
+        reader: the open blob or file.
         request_headers: If-None-Match, Range and If-Range are honoured; one range at a time, several get the whole file.
         etag: strong validator, without quotes.
         media_type: of the content.
@@ -44,8 +50,7 @@ def file_response(
         stack.close()
         return Response(status_code=304, headers=headers)
     try:
-        file = stack.enter_context(path.open("rb"))
-        size = path.stat().st_size
+        size = reader.size
         wanted = request_headers.get("range", "") if request_headers.get("if-range", quoted) == quoted else ""
         span = _span(wanted, size)
     except BaseException:
@@ -59,11 +64,8 @@ def file_response(
     def blocks() -> Iterator[bytes]:
         # A generator that is never begun runs no `finally`; the background task closes the stack then.
         with stack:
-            file.seek(first)
-            left = last - first + 1
-            while left > 0 and (block := file.read(min(_BLOCK_BYTES, left))):
-                left -= len(block)
-                yield block
+            for start in range(first, last + 1, _BLOCK_BYTES):
+                yield reader.read(start, min(_BLOCK_BYTES, last + 1 - start))
 
     status = 200 if span is None else 206
     return StreamingResponse(

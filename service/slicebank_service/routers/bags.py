@@ -17,6 +17,7 @@ from slicebank_service.answers.jobs import job_view
 from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
 from slicebank_service.errors import BagNotReady, UnknownBag
 from slicebank_service.removal import remove_files
+from slicebank_store.blobs import BlobReader, FileReader
 from slicebank_store.catalogue import BagRecord
 
 router = APIRouter(prefix="/bags", tags=["bags"])
@@ -72,14 +73,18 @@ def bag_file(
     """Gives a bag's file, whole or in part: the HDF5 as stored, or its arrays as npz."""
     bag = find_bag(context, bag_id)
     with ExitStack() as stack:
-        path = stack.enter_context(context.blobs.open_local(bag.blob_key))
-        etag, media_type = bag.sha256, "application/x-hdf5"
-        if kind is BagFormat.NPZ:
+        reader: BlobReader
+        if kind is BagFormat.H5:
+            reader = stack.enter_context(context.blobs.open_reader(bag.blob_key))
+            etag, media_type = bag.sha256, "application/x-hdf5"
+        else:
+            path = stack.enter_context(context.blobs.open_local(bag.blob_key))
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slicebank-")))
             write_npz(bag, path, folder / "bag.npz")
-            path, etag, media_type = folder / "bag.npz", f"{bag.sha256}-npz", "application/x-npz"
+            reader = FileReader(stack.enter_context((folder / "bag.npz").open("rb")), "bag.npz")
+            etag, media_type = f"{bag.sha256}-npz", "application/x-npz"
         return file_response(
-            path,
+            reader,
             request.headers,
             etag=etag,
             media_type=media_type,

@@ -1,6 +1,6 @@
 """Bytes under keys: bags, heads and kept pixels. Every backend passes the one contract suite of the tests."""
 
-from slicebank_store.blobs.directory import DirectoryBlobs
+from slicebank_store.blobs.directory import DirectoryBlobs, FileReader
 from slicebank_store.blobs.keys import bag_key, check_key, head_key, pixels_key
 from slicebank_store.blobs.opening import open_blobs
 from slicebank_store.blobs.protocol import BlobReader, BlobStore
@@ -9,6 +9,7 @@ __all__ = [
     "BlobReader",
     "BlobStore",
     "DirectoryBlobs",
+    "FileReader",
     "bag_key",
     "check_key",
     "head_key",

@@ -161,7 +161,7 @@ class DirectoryBlobs:
 
 
 class FileReader:
-    """An open file of the blob folder. Any thread may call it."""
+    """An open file, read as a blob is. Any thread may call it."""
 
     def __init__(self, file: BinaryIO, key: str) -> None:
         self._file = file
