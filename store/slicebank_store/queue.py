@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import redis
+import structlog
 from redis.exceptions import RedisError
 
 from slicebank_store.errors import QueueUnavailable
@@ -15,7 +16,12 @@ from slicebank_store.types import JobKind, Priority
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["CeleryQueue", "QueueUnavailable", "TaskQueue", "make_celery", "task_name"]
+__all__ = ["HURRY_CHANNEL", "CeleryQueue", "QueueUnavailable", "TaskQueue", "make_celery", "task_name"]
+
+log = structlog.get_logger()
+
+HURRY_CHANNEL = "slicebank:hurry"
+"""Ids of jobs whose workers should look at the catalogue now."""
 
 # Redis has no priorities: Celery keeps one list a step, and workers empty the lower number first.
 _PRIORITIES = {Priority.INTERACTIVE: 0, Priority.BULK: 9}
@@ -52,6 +58,13 @@ class TaskQueue(Protocol):
 
         Raises:
             QueueUnavailable: the broker does not answer.
+        """
+        ...
+
+    def hurry(self, job_id: str) -> None:
+        """Has whoever works on a job look at the catalogue now: its end was asked for.
+
+        Without effect where the broker is away: the worker's next heartbeat, seconds later, tells it too.
         """
         ...
 
@@ -151,6 +164,16 @@ class CeleryQueue:
         except (RedisError, OSError) as error:
             msg = f"The broker does not answer ({type(error).__name__}): nobody knows what waits there."
             raise QueueUnavailable(msg) from error
+
+    def hurry(self, job_id: str) -> None:
+        """Has whoever works on a job look at the catalogue now: its end was asked for.
+
+        Without effect where the broker is away: the worker's next heartbeat, seconds later, tells it too.
+        """
+        try:
+            self._client.publish(HURRY_CHANNEL, job_id)
+        except (RedisError, OSError) as error:
+            log.warning("hurry_not_sent", job_id=job_id, reason=type(error).__name__)
 
     def close(self) -> None:
         """Closes the connections."""

@@ -44,12 +44,16 @@ class FakeQueue:
     """Remembers what was sent; `down` makes the broker unreachable."""
 
     sent: list[tuple[JobKind, str, Priority]] = field(default_factory=list)
+    hurried: list[str] = field(default_factory=list)
     down: bool = False
 
     def dispatch(self, kind: JobKind, job_id: str, priority: Priority = Priority.BULK) -> None:
         if self.down:
             raise QueueUnavailable("the broker is away")
         self.sent.append((kind, job_id, priority))
+
+    def hurry(self, job_id: str) -> None:
+        self.hurried.append(job_id)
 
     def waiting(self, queue: str) -> int:
         if self.down:

@@ -104,6 +104,13 @@ class Leases:
             with self._lock:
                 self._holds.discard(hold)
 
+    def renew(self, job_id: str) -> None:
+        """Renews the lease of a job at once, if it is held here, and so hears what was decided about it."""
+        with self._lock:
+            holds = [hold for hold in self._holds if hold.lease.job.job_id == job_id]
+        for hold in holds:
+            self._renew(hold)
+
     @property
     def held(self) -> int:
         """Jobs in this process's hands."""

@@ -21,6 +21,7 @@ from slicebank_store.intake import Staging
 from slicebank_store.notify import Notifier
 from slicebank_store.queue import CeleryQueue, TaskQueue
 from slicebank_worker.gate import Gate
+from slicebank_worker.hurrying import Hurrier
 from slicebank_worker.leases import Leases
 from slicebank_worker.settings import WorkerSettings
 from slicebank_worker.slots import Slots
@@ -80,6 +81,7 @@ def open_runtime(settings: WorkerSettings, role: Role) -> Iterator[Runtime]:
             catalogue.jobs, notifier, lease_s=settings.lease_seconds, heartbeat_s=settings.heartbeat_seconds
         )
         stack.callback(leases.close)
+        stack.enter_context(Hurrier(settings.resolved_broker_url, leases.renew))
         sweeper = Sweeper(
             catalogue,
             queue,
