@@ -48,7 +48,7 @@ def test_every_error_code_is_explained() -> None:
 
 @pytest.mark.parametrize("settings", [ServiceSettings, WorkerSettings])
 def test_every_setting_is_explained(settings: type[BaseSettings]) -> None:
-    documented = set(re.findall(r"`SLICEBANK_([A-Z_]+)`", page("settings")))
+    documented = set(re.findall(r"`SLICEBANK_([A-Z0-9_]+)`", page("settings")))
     assert {name.upper() for name in settings.model_fields} - documented == set()
 
 
@@ -56,7 +56,7 @@ def test_every_documented_setting_exists() -> None:
     known = {name.upper() for settings in (ServiceSettings, WorkerSettings) for name in settings.model_fields}
     client = {"URL", "API_KEY", "DATA_DIR", "TEST_DATA"}
     for path in PAGES:
-        assert set(re.findall(r"SLICEBANK_([A-Z_]+)", path.read_text())) - known - client == set(), path.name
+        assert set(re.findall(r"SLICEBANK_([A-Z0-9_]+)", path.read_text())) - known - client == set(), path.name
 
 
 def test_every_route_is_explained() -> None:
