@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 STAMP := $(VENV)/.installed
 DATA ?=
 
-.PHONY: help install demo serve test test-slow bench bench-full bench-gpu lint format type docs clean
+.PHONY: help install demo serve cluster test test-slow chaos bench bench-full bench-gpu lint format type docs clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -25,11 +25,17 @@ demo: $(STAMP)  ## phantoms (or DATA=folder of DICOM) to a prediction, leaving n
 serve: $(STAMP)  ## run the whole service here
 	$(BIN)/slicebank serve
 
+cluster: $(STAMP)  ## the distributed deployment as plain processes, until Ctrl-C: PostgreSQL, Valkey, S3, 2 APIs, 5 workers
+	$(BIN)/python -m tests.cluster
+
 test: $(STAMP)  ## the test suite
 	$(BIN)/python -m pytest -m "not slow and not gpu"
 
 test-slow: $(STAMP)  ## the long forms
 	$(BIN)/python -m pytest -m "slow"
+
+chaos: $(STAMP)  ## the long chaos run (a quarter of an hour); CHAOS_SEED=N repeats one
+	$(BIN)/python -m pytest -s -m "slow" tests/chaos
 
 bench: $(STAMP)  ## benchmarks in their short form (10 minutes), results as JSON below benchmarks/results
 	$(BIN)/python -m benchmarks

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
-import subprocess
+import signal
 import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
 from pathlib import Path
+
+from tests.cluster.processes import ServerProcess, free_ports
 
 BUCKET = "bank"
 ACCESS_KEY_ID = "test"
@@ -38,8 +38,7 @@ class SeaweedServer:
     def __init__(self, folder: Path) -> None:
         """Prepares a server that keeps everything below a folder."""
         self._folder = folder
-        self._ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self.endpoint = f"http://127.0.0.1:{self._ports['s3.port']}"
         self.filer = f"http://127.0.0.1:{self._ports['filer.port']}"
         (folder / "data").mkdir(parents=True, exist_ok=True)
@@ -47,6 +46,7 @@ class SeaweedServer:
         key = {"accessKey": ACCESS_KEY_ID, "secretKey": SECRET_ACCESS_KEY}
         identities = {"identities": [{"name": "test", "credentials": [key], "actions": actions}]}
         (folder / "s3.json").write_text(json.dumps(identities))
+        self._process = ServerProcess(self._command(), folder / "log")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -62,43 +62,29 @@ class SeaweedServer:
     @property
     def pid(self) -> int:
         """Process id of the running server, for those who pause it."""
-        assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
-        """Starts the server and waits until it stores and gives back."""
+    def _command(self) -> list[str]:
         binary = Path(sys.executable).with_name("weed")
         command = [str(binary if binary.exists() else shutil.which("weed")), "server", f"-dir={self._folder / 'data'}"]
         command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", f"-s3.config={self._folder / 's3.json'}"]
         command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-volume.preStopSeconds=0"]
         # Small volumes in any number: each bucket takes seven at its first object.
         command += ["-volume.max=100", "-master.volumeSizeLimitMB=64", "-master.electionTimeout=1s"]
-        command += [f"-{name}={port}" for name, port in self._ports.items()]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
+        return command + [f"-{name}={port}" for name, port in self._ports.items()]
+
+    def start(self) -> None:
+        """Starts the server and waits until it stores and gives back."""
+        self._process.start()
         self._wait_until_ready()
 
     def stop(self) -> None:
-        """Ends the server in order; it can be started again."""
-        self._end(kill=False)
+        """Asks the server to end, and ends it when it takes longer; it can be started again."""
+        self._process.end(signal.SIGTERM)
 
     def kill(self) -> None:
         """Ends the server as a power cut would; it can be started again."""
-        self._end(kill=True)
-
-    def _end(self, *, kill: bool) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if kill:
-            process.kill()
-        else:
-            process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        self._process.end(signal.SIGKILL)
 
     def _wait_until_ready(self) -> None:
         """Waits until an object makes it through gateway, filer, master and volume server."""
@@ -117,8 +103,7 @@ class SeaweedServer:
         )
         deadline = time.monotonic() + _START_S
         while True:
-            assert self._process is not None
-            assert self._process.poll() is None, f"weed ended; see {self._folder / 'log'}"
+            assert self._process.running, f"weed ended; see {self._folder / 'log'}"
             try:
                 obstore.put(store, "started", b"")
                 obstore.delete(store, "started")
@@ -162,12 +147,3 @@ class SeaweedServer:
                 is_folder = bool(entry["Mode"] & (1 << 31))  # Go's os.ModeDir
                 (pending if is_folder else found).append(path)
         return sorted(found)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]

@@ -131,7 +131,7 @@ class Children:
             command = (sys.executable, "-m", "slicebank_service.serving.guard", str(self.lifeline), *spec.command)
             pass_fds = (*pass_fds, self.lifeline)
         else:
-            options["preexec_fn"] = _ending_with_parent(spec.end_with)
+            options["preexec_fn"] = ending_with_parent(spec.end_with)
         with log.open("ab") as output:
             # A process group of its own keeps Ctrl-C for the supervisor, which then ends its children in order;
             # the session stays the supervisor's.
@@ -155,7 +155,12 @@ def open_lifeline() -> int | None:
     return reading
 
 
-def _ending_with_parent(number: signal.Signals) -> Callable[[], None]:
+def ending_with_parent(number: signal.Signals) -> Callable[[], None]:
+    """What a child runs between fork and exec, so that the kernel ends it with the thread that made it (Linux).
+
+    Args:
+        number: signal that it gets.
+    """
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
