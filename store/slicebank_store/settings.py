@@ -48,6 +48,10 @@ class StoreSettings(BaseSettings):
     staging_dir: Path | None = Field(
         default=None, description="Folder of uploads not yet embedded; default: staging in the data folder."
     )
+    scratch_dir: Path | None = Field(
+        default=None,
+        description="Folder of files in the making, on a disk of this machine; default: scratch in the data folder.",
+    )
     staging_ttl_seconds: float = Field(
         default=86_400.0, gt=0, description="How long the files of a failed job are kept, so that it can be retried."
     )
@@ -84,6 +88,11 @@ class StoreSettings(BaseSettings):
     def resolved_staging_dir(self) -> Path:
         """The folder of uploads, absolute."""
         return self._below(self.staging_dir, "staging")
+
+    @property
+    def resolved_scratch_dir(self) -> Path:
+        """The folder of files in the making, absolute."""
+        return self._below(self.scratch_dir, "scratch")
 
     @property
     def resolved_encoders_dir(self) -> Path:

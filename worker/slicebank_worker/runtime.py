@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from slicebank_store.catalogue import Catalogue
 from slicebank_store.intake import Staging
 from slicebank_store.notify import Notifier
 from slicebank_store.queue import CeleryQueue, TaskQueue
+from slicebank_store.scratch import open_scratch
 from slicebank_worker.gate import Gate
 from slicebank_worker.hurrying import Hurrier
 from slicebank_worker.leases import Leases
@@ -109,5 +109,5 @@ def open_runtime(settings: WorkerSettings, role: Role) -> Iterator[Runtime]:
             sweeper=sweeper,
             slots=Slots(settings.jobs_at_once if role is Role.EMBED else 1),
             decoders=decoders,
-            scratch=Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"slicebank-{role}-"))),
+            scratch=stack.enter_context(open_scratch(settings.resolved_scratch_dir, role.value)),
         )
