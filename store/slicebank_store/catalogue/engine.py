@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from slicebank_store.catalogue.failures import collided, translated
 from slicebank_store.errors import CatalogueError
 
 T = TypeVar("T")
 
-# Seconds a writer waits for another; the longest transaction, taking in a large series, takes some 50 ms.
+# Seconds a writer waits for another on SQLite; the longest transaction, taking in a large series, takes some 50 ms.
 BUSY_TIMEOUT_S = 30.0
-# Connections kept and at most open: FastAPI runs 40 threads, and a worker some 10.
-_POOL_SIZE = 8
-_POOL_OVERFLOW = 40
+# Connections kept and at most open. A SQLite connection is an open file: one for each of FastAPI's 40 threads.
+_SQLITE_POOL = {"pool_size": 8, "max_overflow": 40}
+# A PostgreSQL connection is a process of the server, which allows 100 by default: six of ours, leaving some for people.
+# Threads beyond 15 wait some milliseconds for one.
+_POSTGRESQL_POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": 10.0}
+# libpq's settings, each replaced by one of the same name in the URL.
+_POSTGRESQL_CONNECT = {
+    # A server that runs answers within milliseconds; one behind a dead host never does.
+    "connect_timeout": 5,
+    # A connection whose packets vanish is given up after 10 s, instead of the quarter of an hour that TCP would try.
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "application_name": "slicebank",
+}
+_POSTGRESQL_TIMEOUTS = {
+    # A process that is paused within a transaction holds its locks: it is cut off before others give up waiting for it.
+    "idle_in_transaction_session_timeout": "8s",
+    "lock_timeout": "15s",
+    # The longest question, the bags of a whole cohort, takes seconds; beyond this nobody waits for the answer any more.
+    "statement_timeout": "60s",
+}
+# Transactions that may collide at once, on one name or series: twelve clients that retry at random are through by then.
+_TRIES = 8
+_RETRY_S = 0.02
 _WRITES = "slicebank_writes"
+_POSTGRESQL_NAMES = ("postgresql", "postgres")  # the second is libpq's other name of the first
 
 
 class Database:
@@ -27,7 +54,10 @@ class Database:
 
     On SQLite a write transaction begins with BEGIN IMMEDIATE: it takes the write lock at once, so that what it read
     still holds when it writes, and two writers queue instead of failing. On PostgreSQL, writers lock the rows they
-    decide on.
+    decide on, in one order: series, jobs from older to newer, stacks and bags, predictions, heads by id.
+
+    Every transaction raises `CatalogueUnavailable` where the database cannot serve it, and `IntegrityError` where it breaks a
+    constraint.
     """
 
     def __init__(self, url: str) -> None:
@@ -37,42 +67,55 @@ class Database:
             msg = "The catalogue's address is no URL such as sqlite:////data/catalogue.sqlite: correct the settings."
             raise CatalogueError(msg) from None
         self.sqlite_file = _sqlite_file(parsed)
-        options: dict[str, Any] = {"pool_size": _POOL_SIZE, "max_overflow": _POOL_OVERFLOW}
+        # Parameters are hidden because rows must not get into logs.
         if self.sqlite_file is not None:
-            options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
-        else:
-            options["pool_pre_ping"] = True
-        self._engine = create_engine(parsed, hide_parameters=True, **options)  # rows must not get into logs
-        self._writer = self._engine.execution_options(**{_WRITES: True})
-        if self.sqlite_file is not None:
+            options = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+            self._engine = create_engine(parsed, hide_parameters=True, connect_args=options, **_SQLITE_POOL)
+            self._reader = self._engine
+            self._writer = self._engine.execution_options(**{_WRITES: True})
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
+        else:
+            # Pinged before use: after a restart of the server the first statement finds a new connection.
+            self._engine = create_engine(
+                _with_psycopg(parsed),
+                hide_parameters=True,
+                connect_args=_connect_args(parsed),
+                pool_pre_ping=True,
+                **_POSTGRESQL_POOL,
+            )
+            self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            self._writer = self._engine.execution_options(isolation_level="READ COMMITTED")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view of the catalogue."""
-        with self._engine.begin() as connection:
+        with translated(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction that writes; committed at the end, rolled back on an exception."""
-        with self._writer.begin() as connection:
+        with translated(), self._writer.begin() as connection:
             yield connection
 
     def transact(self, work: Callable[[Connection], T]) -> T:
-        """Runs work in a write transaction, again when another transaction made the same row first.
+        """Runs work in a write transaction, again where another got in its way.
 
-        Only PostgreSQL needs the second try: there two transactions may both see that a row is missing.
+        Only PostgreSQL needs that: there two transactions may both see that a row is missing and make it, or wait for each
+        other's locks.
         """
-        for _ in range(2):
-            try:
-                with self.write() as connection:
-                    return work(connection)
-            except IntegrityError:
-                continue
-        with self.write() as connection:
-            return work(connection)
+        with translated():
+            for attempt in range(1, _TRIES):
+                try:
+                    with self._writer.begin() as connection:
+                        return work(connection)
+                except DBAPIError as error:
+                    if not collided(error):
+                        raise
+                time.sleep(random.uniform(0, attempt * _RETRY_S))  # noqa: S311 - spreads those that collided
+            with self._writer.begin() as connection:
+                return work(connection)
 
     def close(self) -> None:
         """Closes every connection."""
@@ -80,12 +123,26 @@ class Database:
 
 
 def _sqlite_file(url: URL) -> Path | None:
-    if url.get_backend_name() != "sqlite":
+    if url.get_backend_name() in _POSTGRESQL_NAMES:
         return None
+    if url.get_backend_name() != "sqlite":
+        msg = "The catalogue runs on SQLite or PostgreSQL: name sqlite:////data/catalogue.sqlite or postgresql://user@host/slicebank."
+        raise CatalogueError(msg)
     if not url.database or url.database == ":memory:":
         msg = "A catalogue in memory cannot be shared by the service and its workers: name a file, sqlite:////data/catalogue.sqlite."
         raise CatalogueError(msg)
     return Path(url.database)
+
+
+def _with_psycopg(url: URL) -> URL:
+    """The address with the driver that is installed, also where it names none or an older one."""
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    options = " ".join(f"-c {name}={value}" for name, value in _POSTGRESQL_TIMEOUTS.items())
+    given = {**_POSTGRESQL_CONNECT, "options": options}
+    return {name: value for name, value in given.items() if name not in url.query}
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

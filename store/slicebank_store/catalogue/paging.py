@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, or_
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, literal, tuple_
 
 from slicebank_store.errors import BadCursor
 
@@ -67,7 +67,9 @@ def fetch_page(
     limit = max(1, min(limit, MAX_LIMIT))
     if cursor is not None:
         time, last = decode_cursor(cursor)
-        query = query.where(or_(created_at < time, and_(created_at == time, identifier < last)))
+        # By row values: both databases then walk an index that ends in these columns, from the cursor on.
+        here = tuple_(literal(time, created_at.type), literal(last, identifier.type))
+        query = query.where(tuple_(created_at, identifier) < here)
     query = query.order_by(created_at.desc(), identifier.desc()).limit(limit + 1)
     rows = list(connection.execute(query).mappings())
     if len(rows) <= limit:

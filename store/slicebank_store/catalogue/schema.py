@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import BigInteger, Connection, func, inspect, literal, select, text
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.errors import CatalogueMissing, SchemaMismatch
@@ -21,6 +21,8 @@ SCHEMA_REVISION = "0002"
 """Revision of the newest migration; a test compares."""
 
 _MIGRATE = "slicebank admin migrate"
+# Any number that nobody else on the server takes: "slicebnk" in ASCII.
+_ADVISORY_KEY = 0x736C696365626E6B
 
 
 def check_schema(database: Database) -> None:
@@ -56,6 +58,8 @@ def upgrade_schema(database: Database) -> None:
     from alembic import command
 
     with _alone(database.sqlite_file), database.write() as connection:
+        if database.sqlite_file is None:
+            _alone_on_server(connection)
         found = current_revision(connection)
         if found is not None and found > SCHEMA_REVISION:
             msg = f"The catalogue has schema {found}, newer than {SCHEMA_REVISION}: install the newer slicebank."
@@ -94,6 +98,14 @@ def _alone(sqlite_file: Path | None) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _enter_wal(sqlite_file)
         yield
+
+
+def _alone_on_server(connection: Connection) -> None:
+    """Lets one process at a time make or upgrade a PostgreSQL catalogue, for as long as that takes."""
+    # Building an index over millions of rows takes longer than any statement of the service may.
+    for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+        connection.execute(text(f"SET LOCAL {name} = 0"))
+    connection.execute(select(func.pg_advisory_xact_lock(literal(_ADVISORY_KEY, BigInteger))))
 
 
 def _enter_wal(sqlite_file: Path) -> None:

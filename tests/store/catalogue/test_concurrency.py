@@ -1,4 +1,4 @@
-"""Several processes and many threads on one real SQLite file."""
+"""Several processes and many threads on one real database."""
 
 from __future__ import annotations
 

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sqlalchemy import func, select
+
 from slicebank_store.catalogue import Beat, Catalogue, NewJob
+from slicebank_store.catalogue.tables import metadata
 from slicebank_store.types import JobKind, JobState
 
 from ..builders import LEASE_S, PROJECT, RECIPE, bag_of, claim, embed, prediction_of, series_of, submit, train
@@ -28,8 +31,10 @@ def predict(catalogue: Catalogue, head_id: str, bag_id: str) -> str:
 
 def rows(catalogue: Catalogue) -> dict[str, int]:
     with catalogue._database.read() as connection:
-        tables = [row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {table: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one() for table in tables}
+        count = select(func.count())
+        return {
+            table.name: connection.execute(count.select_from(table)).scalar_one() for table in metadata.sorted_tables
+        }
 
 
 def test_deleting_a_series_removes_what_hangs_on_it_and_nothing_else(catalogue: Catalogue) -> None:

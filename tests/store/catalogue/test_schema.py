@@ -82,16 +82,16 @@ def test_a_missing_catalogue_is_not_made_in_passing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("revision", ["0000", "9999"])
-def test_another_schema_is_refused_with_the_command_to_run(catalogue_url: str, revision: str) -> None:
-    connection = sqlite3.connect(catalogue_url.removeprefix("sqlite:///"))
+def test_another_schema_is_refused_with_the_command_to_run(sqlite_url: str, revision: str) -> None:
+    connection = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
     with connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
     connection.close()
     with pytest.raises(SchemaMismatch, match="slicebank admin migrate"):
-        Catalogue.open(catalogue_url)
+        Catalogue.open(sqlite_url)
     if revision > SCHEMA_REVISION:
         with pytest.raises(SchemaMismatch, match="newer"):
-            Catalogue.create_or_upgrade(catalogue_url)
+            Catalogue.create_or_upgrade(sqlite_url)
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "nonsense"])
