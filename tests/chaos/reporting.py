@@ -1,0 +1,39 @@
+"""What a run says of itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from tests.chaos.faults import Fault
+from tests.chaos.running import Outcome
+
+
+def tell(text: str) -> None:
+    """Writes to the run's own output, which pytest shows with -s or when a test fails."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def report(seed: int, faults: Sequence[Fault], outcome: Outcome, expected: int, orphans: Sequence[str]) -> str:
+    """A few lines: what was done twice, and how often clients had to ask again.
+
+    Args:
+        seed: of the schedule.
+        faults: that were injected.
+        outcome: of the run.
+        expected: rows of all bags.
+        orphans: what nobody names in the bucket.
+    """
+    work = outcome.work
+    again = work.claims - work.jobs
+    refused = ", ".join(f"{reason} {count}" for reason, count in outcome.refusals.most_common()) or "none"
+    lines = [
+        f"seed {seed}, {len(faults)} faults, {work.jobs} jobs: {dict(work.states)}",
+        f"rows encoded at least {outcome.rows}, expected {expected}: {outcome.rows - expected:+d} ({outcome.rows / expected - 1:+.1%})",
+        f"jobs taken again {again}, attempts counted {work.attempts - work.jobs}, leases lost without progress {work.lost_leases}",
+        f"uploads not acknowledged at once: {refused}",
+        f"answers that no outage explains: {outcome.faults or 'none'}",
+        f"blobs that nobody names: {len(orphans)}",
+    ]
+    return "\n".join(lines)
