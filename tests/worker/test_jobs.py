@@ -333,3 +333,26 @@ def test_the_request_that_made_a_job_is_named_where_it_runs(workshop: Workshop, 
 
     run_jobs(workshop.runtime, "embed", work)
     assert said == [{"job_id": series["job_id"], "request_id": "from-the-console-7"}]
+
+
+def test_a_catalogue_that_restarts_while_a_bag_is_committed_costs_no_work(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = workshop.upload(phantom(tmp_path, n_slices=3), encoder="dummy")
+    jobs = workshop.world.catalogue.jobs
+    succeed = jobs.succeed
+    tries: list[bool] = []
+
+    def interrupted(*arguments: object, **options: object) -> bool:
+        tries.append(True)
+        if len(tries) == 1:
+            raise CatalogueUnavailable("it is starting")
+        written = succeed(*arguments, **options)  # type: ignore[arg-type]
+        if len(tries) == 2:
+            raise CatalogueUnavailable("the connection was lost after the commit")
+        return written
+
+    monkeypatch.setattr(jobs, "succeed", interrupted)
+    job = workshop.run(series["job_id"])
+    assert (job.state, job.attempts, len(tries)) == (JobState.SUCCEEDED, 1, 3)
+    assert workshop.api.get(f"/v1/bags/{series['bag_id']}/file").status_code == 200

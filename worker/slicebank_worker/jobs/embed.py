@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from slicebank_imaging.errors import ImagingError
@@ -19,6 +20,7 @@ from slicebank_worker.engine import EncoderKey
 from slicebank_worker.engine.rows import RowSpec
 from slicebank_worker.engine.series import EncodedSlice, SeriesEncoder
 from slicebank_worker.errors import DecodeShare
+from slicebank_worker.jobs.patience import patiently
 from slicebank_worker.jobs.pixels import LoadSlice, PixelKeeper, open_slices
 from slicebank_worker.leases import Hold
 from slicebank_worker.runtime import Runtime
@@ -161,9 +163,8 @@ class Embedder:
         with hold.stage("write_s"):
             for key, path in put.items():
                 self._runtime.blobs.put_file(key, path)
-        committed = self._runtime.catalogue.jobs.succeed(
-            hold.lease, result, stages=hold.stages, bag=bag, pixels_key=pixels
-        )
+        succeed = partial(self._runtime.catalogue.jobs.succeed, hold.lease, result, bag=bag, pixels_key=pixels)
+        committed = patiently(hold, partial(succeed, stages=hold.stages))
         if not committed:
             for key in put:
                 self._runtime.blobs.delete(key)

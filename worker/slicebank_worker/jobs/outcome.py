@@ -29,11 +29,15 @@ def run_jobs(runtime: Runtime, queue: str, runner: JobRunner) -> None:
         queue: `JobKind.queue` of what the worker does.
         runner: does the work.
     """
-    while not runtime.leases.stopping.is_set():
-        with runtime.slots.take(partial(_claim_next, runtime, queue)) as lease:
-            if lease is None:
-                return
-            _run_leased(runtime, lease, runner)
+    try:
+        while not runtime.leases.stopping.is_set():
+            with runtime.slots.take(partial(_claim_next, runtime, queue)) as lease:
+                if lease is None:
+                    return
+                _run_leased(runtime, lease, runner)
+    except CatalogueUnavailable as error:
+        # Whoever sweeps when it is back sends messages for all that is due, and gives away what was held here.
+        log.warning("catalogue_away", detail=str(error))
 
 
 def _claim_next(runtime: Runtime, queue: str, priorities: tuple[Priority, ...]) -> Lease | None:
@@ -47,12 +51,7 @@ def _run_leased(runtime: Runtime, lease: Lease, runner: JobRunner) -> None:
     with structlog.contextvars.bound_contextvars(job_id=job.job_id, request_id=job.request_id):
         runtime.notifier.publish(job.project, job.job_id, JobState.RUNNING)
         with runtime.leases.hold(lease) as hold, runtime.gate.enter(alone=lease.alone):
-            try:
-                _run_held(runtime, lease, hold, runner)
-            except CatalogueUnavailable as error:
-                # Its lease runs out, and whoever sweeps then gives it to the next; the blob it put, if any, is found by `admin gc`.
-                log.warning("job_end_not_written", detail=str(error))
-                return
+            _run_held(runtime, lease, hold, runner)
         _clean_up(runtime, lease)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from slicebank_store.blobs.keys import head_key
 from slicebank_store.catalogue.jobs import HeadOutcome
 from slicebank_store.catalogue.records import BagRecord
 from slicebank_worker.errors import BagMissing, JobCancelled, TrainingFailed
+from slicebank_worker.jobs.patience import patiently
 from slicebank_worker.jobs.windows import rows_of_windows
 from slicebank_worker.leases import Hold
 from slicebank_worker.runtime import Runtime
@@ -98,9 +100,8 @@ class Trainer:
             metrics=metrics,
             report=report,
         )
-        committed = self._runtime.catalogue.jobs.succeed(
-            hold.lease, {"head_id": head_id}, stages=hold.stages, head=outcome
-        )
+        succeed = partial(self._runtime.catalogue.jobs.succeed, hold.lease, {"head_id": head_id}, head=outcome)
+        committed = patiently(hold, partial(succeed, stages=hold.stages))
         if not committed:
             self._runtime.blobs.delete(key)
         return committed

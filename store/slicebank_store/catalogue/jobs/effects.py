@@ -24,8 +24,9 @@ def add_bag(connection: Connection, bag: BagRecord) -> bool:
         stacks.c.revision == bag.revision,
         stacks.c.stack == bag.stack,
     )
-    # Read-locked where the database can: the series must not be deleted between this look and the insert.
-    if connection.execute(stack.with_for_update(read=True)).first() is None:
+    # Held where the database can: the series must not be deleted between this look and the insert. No stronger lock: another job may
+    # be noting the pixels of the same stack.
+    if connection.execute(stack.with_for_update(read=True, key_share=True)).first() is None:
         return False
     connection.execute(insert(bags).values(to_row(bag)))
     return True
@@ -35,10 +36,11 @@ def add_prediction(connection: Connection, prediction: PredictionRecord) -> bool
     """Writes the prediction's row; False where its bag or head is gone. One that is there already is never replaced."""
     if _present(connection, predictions, project=prediction.project, prediction_id=prediction.prediction_id):
         return True
-    if not _present(connection, bags, project=prediction.project, bag_id=prediction.bag_id):
-        return False
-    if not _present(connection, heads, project=prediction.project, head_id=prediction.head_id):
-        return False
+    bag = select(bags.c.bag_id).where(bags.c.project == prediction.project, bags.c.bag_id == prediction.bag_id)
+    head = select(heads.c.head_id).where(heads.c.project == prediction.project, heads.c.head_id == prediction.head_id)
+    for needed in (bag, head):  # held until the commit, as above
+        if connection.execute(needed.with_for_update(read=True, key_share=True)).first() is None:
+            return False
     connection.execute(insert(predictions).values(to_row(prediction)))
     return True
 
@@ -63,11 +65,12 @@ def keep_pixels(connection: Connection, row: RowMapping, key: str) -> bool:
 def complete_head(connection: Connection, project: str, outcome: HeadOutcome) -> bool:
     """Makes a head version ready, and what its name means if the name means nothing yet; False where it was deleted."""
     this = and_(heads.c.project == project, heads.c.head_id == outcome.head_id)
-    name = connection.execute(select(heads.c.name).where(this).with_for_update()).scalar_one_or_none()
-    if name is None:
-        return False
+    name = connection.execute(select(heads.c.name).where(this)).scalar_one_or_none()
     named = select(heads.c.head_id).where(heads.c.project == project, heads.c.name == name)
-    connection.execute(named.with_for_update()).all()
+    # All versions in the order of their ids, so that two trainings that end together do not wait for each other.
+    locked = connection.execute(named.order_by(heads.c.head_id).with_for_update()).scalars().all()
+    if outcome.head_id not in locked:
+        return False
     promoted = connection.execute(named.where(heads.c.promoted.is_(True))).first()
     connection.execute(
         update(heads)

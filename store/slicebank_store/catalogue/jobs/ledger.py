@@ -138,13 +138,14 @@ class Jobs(Sweeping):
 
         Returns:
             False, with nothing written, where the lease was lost or what the job hangs on was deleted meanwhile: the
-            caller then deletes the blobs it put.
+            caller then deletes the blobs it put. True also where this very lease has ended the job already: who lost the
+            connection while committing may ask again.
         """
         now = self._clock()
         with self._database.write() as connection:
             row = held_row(connection, lease)
             if row is None:
-                return False
+                return _ended_under(connection, lease)
             with connection.begin_nested() as effects:
                 written = (
                     (bag is None or add_bag(connection, bag))
@@ -288,3 +289,14 @@ class Jobs(Sweeping):
     def _set(connection: Connection, row: RowMapping, values: dict[str, Any]) -> None:
         which = and_(jobs.c.project == row["project"], jobs.c.job_id == row["job_id"])
         connection.execute(update(jobs).where(which).values(values))
+
+
+def _ended_under(connection: Connection, lease: Lease) -> bool:
+    """Whether a job has succeeded under this lease and no other."""
+    query = select(jobs.c.job_id).where(
+        jobs.c.project == lease.job.project,
+        jobs.c.job_id == lease.job.job_id,
+        jobs.c.fence == lease.fence,
+        jobs.c.state == JobState.SUCCEEDED.value,
+    )
+    return connection.execute(query).first() is not None

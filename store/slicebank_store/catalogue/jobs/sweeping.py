@@ -78,7 +78,13 @@ class Sweeping(JobStanding):
 
     @staticmethod
     def _take_back(connection: Connection, expired: ColumnElement[bool], now: float) -> None:
-        for row in connection.execute(select(jobs).where(expired).with_for_update(skip_locked=True)).mappings().all():
+        for row in (
+            connection.execute(
+                select(jobs).where(expired).order_by(jobs.c.created_at, jobs.c.job_id).with_for_update(skip_locked=True)
+            )
+            .mappings()
+            .all()
+        ):
             lost = row["lost_leases"] + 1
             if row["cancel_requested"]:
                 finish(connection, row, JobState.CANCELLED, now)

@@ -56,7 +56,8 @@ def test_a_success_writes_bag_and_job_together(catalogue: Catalogue, clock: Cloc
     assert job is not None
     assert (job.state, job.result, job.stages) == (JobState.SUCCEEDED, {"bag_id": bag.bag_id}, {"decode_s": 1.5})
     assert (job.progress_done, job.progress_total, job.finished_at) == (4, 4, clock.now)
-    assert not catalogue.jobs.succeed(lease, {}, bag=bag), "the lease has served"
+    assert catalogue.jobs.succeed(lease, {}, bag=bag), "it has"
+    assert catalogue.jobs.get(PROJECT, submitted.job_id) == job, "the lease has served"
     assert catalogue.jobs.heartbeat(lease, lease_s=LEASE_S) is Beat.LOST
 
 
@@ -333,3 +334,17 @@ def test_the_head_follows_its_job(catalogue: Catalogue) -> None:
     assert state() is HeadState.TRAINING
     catalogue.jobs.request_cancel(PROJECT, job.job_id)
     assert state() is HeadState.CANCELLED
+
+
+def test_a_success_that_was_written_may_be_written_again_by_the_same_lease_alone(
+    catalogue: Catalogue, clock: Clock
+) -> None:
+    lost = claim(catalogue, submit(catalogue).job_id)
+    clock.advance(LEASE_S + 1)
+    catalogue.jobs.sweep(clock.now, redispatch_after_s=30)
+    lease = claim(catalogue, lost.job.job_id)
+    bag = bag_of(catalogue, lease)
+    for _ in range(2):
+        assert catalogue.jobs.succeed(lease, {"bag_id": bag.bag_id}, bag=bag)
+    assert not catalogue.jobs.succeed(lost, {}, bag=bag)
+    assert len(catalogue.bags.list(PROJECT).items) == 1
