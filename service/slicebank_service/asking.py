@@ -82,11 +82,10 @@ def subject_of_study(context: Context, head: HeadRecord, study_uid: str) -> Subj
     if bags:
         return _stored(one_a_study(bags)[0], STUDY_RULE)
     sizes: list[tuple[int, str]] = []
-    for series in catalogue.series.list(project, study_uid=study_uid, limit=1000).items:
-        revision = catalogue.series.revision(project, series.series_uid)
-        if revision is not None:
-            default = next(stack for stack in revision.stacks if stack["default"])
-            sizes.append((-int(default["n_slices"]), series.series_uid))
+    listed = [series.series_uid for series in catalogue.series.list(project, study_uid=study_uid, limit=1000).items]
+    for series_uid, revision in catalogue.series.current_revisions(project, listed).items():
+        default = next(stack for stack in revision.stacks if stack["default"])
+        sizes.append((-int(default["n_slices"]), series_uid))
     if not sizes:
         raise UnknownSeries(f"There is no series of study {study_uid[:64]}: upload it first.")
     return subject_of_series(context, head, min(sizes)[1], rule=STUDY_RULE)

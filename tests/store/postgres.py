@@ -54,6 +54,10 @@ class Postgres:
                 connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
         return self.url()
 
+    def log(self) -> str:
+        """What the server wrote so far."""
+        return (self.folder / "data" / "log").read_text()
+
     def stop(self) -> None:
         """Stops the server, cutting off every connection."""
         self._control("stop", "-m", "fast")

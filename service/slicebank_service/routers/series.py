@@ -145,9 +145,10 @@ def list_series(
         limit=limit,
         cursor=cursor,
     )
-    found = [(item, context.catalogue.series.revision(context.project, item.series_uid)) for item in page.items]
+    uids = [item.series_uid for item in page.items]
+    current = context.catalogue.series.current_revisions(context.project, uids)
     # A series deleted since the page was read has no revision any more.
-    items = [series_view(item, revision) for item, revision in found if revision is not None]
+    items = [series_view(item, current[item.series_uid]) for item in page.items if item.series_uid in current]
     return SeriesPage(items=items, next_cursor=page.next_cursor)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
 from slicebank_store.catalogue.engine import Database
-from slicebank_store.catalogue.heads import promote
+from slicebank_store.catalogue.heads import lock_versions, promote
 from slicebank_store.catalogue.jobs.new import ACTIVE_STATES
 from slicebank_store.catalogue.jobs.transitions import finish
 from slicebank_store.catalogue.records import HeadRecord
@@ -57,7 +57,8 @@ class Deletions:
 
     def delete_series(self, project: str, series_uid: str) -> Deleted:
         """Removes a series, its bags, predictions and pixels; cancels its jobs, marks heads that learnt from it."""
-        with self._database.write() as connection:
+
+        def remove(connection: Connection) -> Deleted:
             owner = lock_series(connection, project, series_uid)
             which_jobs = and_(jobs.c.project == project, jobs.c.series_uid == series_uid)
             cancelled, uploads = self._cancel(connection, which_jobs)
@@ -78,55 +79,75 @@ class Deletions:
             _mark_heads(connection, project, series_uid)
             for table in (stacks, revisions, series):
                 connection.execute(delete(table).where(table.c.project == project, table.c.series_uid == series_uid))
-        return Deleted(found=True, blob_keys=tuple(keys), job_ids=cancelled, uploads=uploads)
+            return Deleted(found=True, blob_keys=tuple(keys), job_ids=cancelled, uploads=uploads)
+
+        return self._database.transact(remove)
 
     def delete_bag(self, project: str, bag_id: str) -> Deleted:
         """Removes a bag and its predictions; jobs that make or read it are cancelled."""
-        with self._database.write() as connection:
+        this = and_(bags.c.project == project, bags.c.bag_id == bag_id)
+
+        def remove(connection: Connection) -> Deleted:
+            owner = connection.execute(select(bags.c.series_uid).where(this)).scalar_one_or_none()
+            if owner is not None:
+                lock_series(connection, project, owner)
             cancelled, uploads = self._cancel(connection, and_(jobs.c.project == project, jobs.c.bag_id == bag_id))
-            keys = _delete_bags(connection, and_(bags.c.project == project, bags.c.bag_id == bag_id))
-        return Deleted(found=bool(keys), blob_keys=tuple(keys), job_ids=cancelled, uploads=uploads)
+            keys = _delete_bags(connection, this)
+            return Deleted(found=bool(keys), blob_keys=tuple(keys), job_ids=cancelled, uploads=uploads)
+
+        return self._database.transact(remove)
 
     def delete_head(self, project: str, head_id: str) -> Deleted:
         """Removes a head version and its predictions; a name it stood for goes to the newest ready version left."""
-        with self._database.write() as connection:
+
+        def remove(connection: Connection) -> Deleted:
             this = and_(heads.c.project == project, heads.c.head_id == head_id)
-            row = connection.execute(select(heads).where(this).with_for_update()).mappings().first()
-            if row is None:
+            name = connection.execute(select(heads.c.name).where(this)).scalar_one_or_none()
+            if name is None:
                 return Deleted(found=False)
             cancelled, uploads = self._cancel(connection, and_(jobs.c.project == project, jobs.c.head_id == head_id))
-            connection.execute(
-                delete(predictions).where(predictions.c.project == project, predictions.c.head_id == head_id)
-            )
+            _delete_predictions(connection, and_(predictions.c.project == project, predictions.c.head_id == head_id))
+            versions = {row["head_id"]: row for row in lock_versions(connection, project, name)}
+            row = versions.pop(head_id, None)
+            if row is None:
+                return Deleted(found=False)
             connection.execute(delete(heads).where(this))
-            if row["promoted"]:
-                ready = select(heads).where(
-                    heads.c.project == project, heads.c.name == row["name"], heads.c.state == HeadState.READY.value
-                )
-                heir = connection.execute(ready.order_by(heads.c.version.desc()).limit(1)).mappings().first()
-                if heir is not None:
-                    promote(connection, to_record(HeadRecord, heir))
-        keys = (row["blob_key"],) if row["blob_key"] else ()
-        return Deleted(found=True, blob_keys=keys, job_ids=cancelled, uploads=uploads)
+            ready = [
+                to_record(HeadRecord, each) for each in versions.values() if each["state"] == HeadState.READY.value
+            ]
+            if row["promoted"] and ready:
+                promote(connection, max(ready, key=lambda head: head.version))
+            keys = (row["blob_key"],) if row["blob_key"] else ()
+            return Deleted(found=True, blob_keys=keys, job_ids=cancelled, uploads=uploads)
+
+        return self._database.transact(remove)
 
     def _cancel(self, connection: Connection, which: ColumnElement[bool]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         uploads = select(jobs.c.staging).where(which, jobs.c.staging.is_not(None)).distinct()
         staged = tuple(str(upload) for upload in connection.execute(uploads).scalars())
-        query = select(jobs).where(which, jobs.c.state.in_(ACTIVE_STATES)).with_for_update()
+        # From older to newer: a job that waits is younger than the one it waits for, and whoever ends that locks it next.
+        query = select(jobs).where(which, jobs.c.state.in_(ACTIVE_STATES)).order_by(jobs.c.created_at, jobs.c.job_id)
         cancelled = []
-        for row in connection.execute(query).mappings().all():
+        for row in connection.execute(query.with_for_update()).mappings().all():
             finish(connection, row, JobState.CANCELLED, self._clock())
             cancelled.append(str(row["job_id"]))
         return tuple(cancelled), staged
 
 
 def _delete_bags(connection: Connection, which: ColumnElement[bool]) -> list[str]:
-    keys = [str(key) for key in connection.execute(select(bags.c.blob_key).where(which).with_for_update()).scalars()]
-    mine = select(bags.c.bag_id).where(which)
-    project = select(bags.c.project).where(which)
-    connection.execute(delete(predictions).where(predictions.c.project.in_(project), predictions.c.bag_id.in_(mine)))
+    query = select(bags.c.project, bags.c.bag_id, bags.c.blob_key).where(which).order_by(bags.c.bag_id)
+    found = connection.execute(query.with_for_update()).all()
+    for row in found:
+        answers = and_(predictions.c.project == row.project, predictions.c.bag_id == row.bag_id)
+        _delete_predictions(connection, answers)
     connection.execute(delete(bags).where(which))
-    return keys
+    return [str(row.blob_key) for row in found]
+
+
+def _delete_predictions(connection: Connection, which: ColumnElement[bool]) -> None:
+    query = select(predictions.c.prediction_id).where(which).order_by(predictions.c.prediction_id)
+    connection.execute(query.with_for_update()).all()
+    connection.execute(delete(predictions).where(which))
 
 
 def _mark_heads(connection: Connection, project: str, series_uid: str) -> None:
@@ -134,4 +155,5 @@ def _mark_heads(connection: Connection, project: str, series_uid: str) -> None:
         head_series.c.project == project, head_series.c.series_uid == series_uid
     )
     which = and_(heads.c.project == project, heads.c.head_id.in_(learnt))
+    connection.execute(select(heads.c.head_id).where(which).order_by(heads.c.head_id).with_for_update()).all()
     connection.execute(update(heads).where(which).values(training_data_deleted=True))

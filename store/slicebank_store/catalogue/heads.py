@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.jobs.new import NewJob, insert_job
@@ -171,7 +171,10 @@ class Heads:
             UnknownHead: the project has no such version.
             NotPromotable: it is not trained.
         """
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> HeadRecord:
+            head = _get(connection, project, head_id)
+            lock_versions(connection, project, head.name)
             head = _get(connection, project, head_id)
             if head.state is not HeadState.READY:
                 msg = (
@@ -181,17 +184,24 @@ class Heads:
             promote(connection, head)
             return _get(connection, project, head_id)
 
+        return self._database.transact(write)
+
+
+def lock_versions(connection: Connection, project: str, name: str) -> list[RowMapping]:
+    """Every version of a name, locked in the order of their ids, so that no two transactions wait for each other."""
+    query = select(heads).where(heads.c.project == project, heads.c.name == name).order_by(heads.c.head_id)
+    return list(connection.execute(query.with_for_update()).mappings())
+
 
 def promote(connection: Connection, head: HeadRecord) -> None:
-    """Makes a ready version what its name means, inside a transaction."""
+    """Makes a ready version what its name means, inside a transaction that has locked the versions of the name."""
     named = and_(heads.c.project == head.project, heads.c.name == head.name)
-    connection.execute(select(heads.c.head_id).where(named).with_for_update()).all()
     connection.execute(update(heads).where(named, heads.c.promoted.is_(True)).values(promoted=False))
     connection.execute(update(heads).where(named, heads.c.head_id == head.head_id).values(promoted=True))
 
 
 def _get(connection: Connection, project: str, head_id: str) -> HeadRecord:
-    query = select(heads).where(heads.c.project == project, heads.c.head_id == head_id).with_for_update()
+    query = select(heads).where(heads.c.project == project, heads.c.head_id == head_id)
     row = connection.execute(query).mappings().first()
     if row is None:
         msg = f"There is no head {head_id[:40]}: see the list of heads."

@@ -83,10 +83,11 @@ def plan_kept(
 ) -> Plan | None:
     """How a stack gets a bag without an upload; None where its pixels are not kept and no bag or job is there."""
     bag = _bag_id(row, recipe)
-    exists = _bag_exists(connection, row["project"], bag)
     params = _params(recipe, level, dim, retain=False, source=PixelSource.KEPT)
     job = _embed_job(row, bag, params, _kept_manifest(known, row), priority, None)
-    if not exists and row["pixels_key"] is None and active_twin(connection, row["project"], job.subject) is None:
+    twin = active_twin(connection, row["project"], job.subject)
+    exists = _bag_exists(connection, row["project"], bag)
+    if not exists and row["pixels_key"] is None and twin is None:
         return None
     return Plan(known, row, job, {"bag_id": bag} if exists else None, bag)
 
@@ -95,12 +96,13 @@ def _plan_embedding(
     connection: Connection, known: Known, row: StackRow, files: JSON | None, request: EmbedRequest, recipe: Recipe
 ) -> Plan | None:
     bag = _bag_id(row, recipe)
-    exists = _bag_exists(connection, row["project"], bag)
     source = PixelSource.STAGING if files is not None else PixelSource.KEPT
     params = _params(recipe, request.level, request.dim, retain=request.retain, source=source)
     manifest = files if files is not None else _kept_manifest(known, row)
     job = _embed_job(row, bag, params, manifest, request.priority, request.staging if files is not None else None)
+    # The twin first: this waits for a worker who is just committing the bag, and then sees it.
     twin = active_twin(connection, row["project"], job.subject)
+    exists = _bag_exists(connection, row["project"], bag)
     if exists or twin is not None:
         if (
             request.retain

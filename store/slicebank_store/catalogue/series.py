@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, bindparam, select
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.paging import fetch_page
@@ -15,6 +17,8 @@ from slicebank_store.types import JSON
 
 # Slices and their digests, some 100 kB a stack, are left out.
 STACK_COLUMNS = [column for column in stacks.c if column.name not in ("slices", "slice_digests")]
+# SQLite before 3.32 takes 999 parameters in a statement.
+_IN_CHUNK = 500
 
 
 class Series:
@@ -64,34 +68,40 @@ class Series:
             )
         return Page([to_record(SeriesRecord, row) for row in rows], following)
 
-    def revision(self, project: str, series_uid: str, revision: int | None = None) -> RevisionRecord | None:
-        """One revision of a series, the current one by default; None where there is none."""
+    def current_revisions(self, project: str, series_uids: Collection[str]) -> dict[str, RevisionRecord]:
+        """The current revision of each of many series, by SeriesInstanceUID; series that are not there are left out."""
+        here = and_(series.c.project == project, series.c.series_uid.in_(bindparam("wanted", expanding=True)))
+        query = select(revisions).join(series, _current(revisions)).where(here)
+        inner = select(*STACK_COLUMNS).join(series, _current(stacks)).where(here).order_by(stacks.c.stack)
+        found = {}
+        wanted = iter(sorted(set(series_uids)))
         with self._database.read() as connection:
-            if revision is None:
-                query = select(series.c.current_revision).where(
-                    series.c.project == project, series.c.series_uid == series_uid
-                )
-                revision = connection.execute(query).scalar_one_or_none()
-            found = [] if revision is None else _revisions(connection, project, series_uid, revision)
-        return found[0] if found else None
+            while chunk := list(islice(wanted, _IN_CHUNK)):
+                members: dict[str, list[RowMapping]] = {}
+                for row in connection.execute(inner, {"wanted": chunk}).mappings():
+                    members.setdefault(row["series_uid"], []).append(row)
+                for row in connection.execute(query, {"wanted": chunk}).mappings():
+                    found[str(row["series_uid"])] = _revision(row, members.get(row["series_uid"], []))
+        return found
 
     def revisions(self, project: str, series_uid: str) -> tuple[RevisionRecord, ...]:
         """Every revision of a series, the first one first."""
+        query = select(revisions).where(revisions.c.project == project, revisions.c.series_uid == series_uid)
+        inner = select(*STACK_COLUMNS).where(stacks.c.project == project, stacks.c.series_uid == series_uid)
+        members: dict[int, list[RowMapping]] = {}
         with self._database.read() as connection:
-            return tuple(_revisions(connection, project, series_uid, None))
+            for row in connection.execute(inner.order_by(stacks.c.stack)).mappings():
+                members.setdefault(row["revision"], []).append(row)
+            rows = connection.execute(query.order_by(revisions.c.revision)).mappings().all()
+        return tuple(_revision(row, members.get(row["revision"], [])) for row in rows)
 
 
-def _revisions(connection: Connection, project: str, series_uid: str, revision: int | None) -> list[RevisionRecord]:
-    query = select(revisions).where(revisions.c.project == project, revisions.c.series_uid == series_uid)
-    inner = select(*STACK_COLUMNS).where(stacks.c.project == project, stacks.c.series_uid == series_uid)
-    if revision is not None:
-        query = query.where(revisions.c.revision == revision)
-        inner = inner.where(stacks.c.revision == revision)
-    members: dict[int, list[RowMapping]] = {}
-    for row in connection.execute(inner.order_by(stacks.c.stack)).mappings():
-        members.setdefault(row["revision"], []).append(row)
-    rows = connection.execute(query.order_by(revisions.c.revision)).mappings().all()
-    return [_revision(row, members.get(row["revision"], [])) for row in rows]
+def _current(table: Table) -> ColumnElement[bool]:
+    return and_(
+        table.c.project == series.c.project,
+        table.c.series_uid == series.c.series_uid,
+        table.c.revision == series.c.current_revision,
+    )
 
 
 def _revision(row: RowMapping, members: list[RowMapping]) -> RevisionRecord:

@@ -1,7 +1,8 @@
 """Tables of the catalogue, in types that SQLite and PostgreSQL share.
 
-`project` is in every table and leads every index but those of the workers, who look for jobs across projects.
-A change here needs a migration; a test compares the two.
+`project` is in every table and leads every index but those of the workers, who look for jobs across projects. Each index says
+which question it answers: lists walk theirs from the cursor on, newest first, so that a page costs the same in a catalogue of any
+size. A change here needs a migration; a test compares the two, and another that no list reads or sorts a whole table.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ _NULLABLE_JSON = JSON(none_as_null=True)
 
 ACTIVE = text("state IN ('queued', 'running')")
 
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """An index over the rows that have a value; both databases use it for `column = value`."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 series = Table(
     "series",
     metadata,
@@ -51,9 +58,11 @@ series = Table(
     Column("current_revision", Integer, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
+    # Series.list, without a filter and with each.
     Index("ix_series_page", "project", "created_at", "series_uid"),
-    Index("ix_series_study", "project", "study_uid"),
-    Index("ix_series_patient", "project", "patient"),
+    Index("ix_series_study", "project", "study_uid", "created_at", "series_uid"),
+    Index("ix_series_patient", "project", "patient", "created_at", "series_uid"),
+    Index("ix_series_body_part", "project", "body_part", "created_at", "series_uid"),
 )
 
 revisions = Table(
@@ -126,11 +135,14 @@ bags = Table(
         ["project", "series_uid", "revision", "stack"],
         ["stacks.project", "stacks.series_uid", "stacks.revision", "stacks.stack"],
     ),
+    # Bags.list, without a filter and with each. The series also serves Bags.current, deletions, and the reference to stacks;
+    # study and patient also serve Bags.current of a cohort, and renaming.
     Index("ix_bags_page", "project", "created_at", "bag_id"),
     Index("ix_bags_series", "project", "series_uid", "created_at", "bag_id"),
+    Index("ix_bags_study", "project", "study_uid", "created_at", "bag_id"),
+    Index("ix_bags_patient", "project", "patient", "created_at", "bag_id"),
     Index("ix_bags_encoder", "project", "encoder", "created_at", "bag_id"),
-    Index("ix_bags_study", "project", "study_uid"),
-    Index("ix_bags_patient", "project", "patient"),
+    Index("ix_bags_recipe", "project", "recipe_digest", "created_at", "bag_id"),
 )
 
 jobs = Table(
@@ -176,20 +188,31 @@ jobs = Table(
     Column("request_id", _NAME),
     # Slices to do, where that is known when the job is made.
     Column("size", Integer),
+    # Jobs.claim, manifest, and every word of a worker: they know the id alone.
     UniqueConstraint("job_id"),
+    # Jobs.list, without a filter and with each, and by kind and state together, which also serves counts and recent speeds.
     Index("ix_jobs_page", "project", "created_at", "job_id"),
     Index("ix_jobs_state", "project", "state", "created_at", "job_id"),
-    Index("ix_jobs_series", "project", "series_uid"),
-    Index("ix_jobs_bag", "project", "bag_id"),
-    Index("ix_jobs_staging", "project", "staging"),
+    Index("ix_jobs_kind", "project", "kind", "created_at", "job_id"),
+    Index("ix_jobs_kind_state", "project", "kind", "state", "created_at", "job_id"),
+    Index("ix_jobs_series", "project", "series_uid", "created_at", "job_id"),
+    # Jobs.active_for_bag, latest_for_bag, and deleting a bag.
+    Index("ix_jobs_bag", "project", "bag_id", "created_at"),
+    # Jobs.latest_for_prediction.
+    _partial("ix_jobs_prediction", "project", "prediction_id", "created_at", where="prediction_id IS NOT NULL"),
+    # Deleting a head, and which job trained it.
+    _partial("ix_jobs_head", "project", "head_id", where="head_id IS NOT NULL"),
+    # Jobs.staging_needed.
+    _partial("ix_jobs_staging", "project", "staging", where="staging IS NOT NULL"),
+    # Whether an upload's work is done or under way (new.active_twin, planning).
+    Index("ix_jobs_subject", "project", "subject", "created_at"),
+    # Of two who make the same job at once one is refused.
     Index("uq_jobs_active_subject", "project", "subject", unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE),
-    Index("ix_jobs_work", "state", "kind", "priority", "created_at", sqlite_where=ACTIVE, postgresql_where=ACTIVE),
-    Index(
-        "ix_jobs_waiting",
-        "waits_for",
-        sqlite_where=text("waits_for IS NOT NULL"),
-        postgresql_where=text("waits_for IS NOT NULL"),
-    ),
+    # Jobs.claim_next at the head of a kind and priority; sweeps, queue depth and running jobs by state. Not partial: SQLite does not
+    # see that a queued job is an active one.
+    Index("ix_jobs_work", "state", "kind", "priority", "created_at", "job_id"),
+    # Jobs that wait for one that ends.
+    _partial("ix_jobs_waiting", "waits_for", where="waits_for IS NOT NULL"),
 )
 
 manifests = Table(
@@ -228,9 +251,16 @@ heads = Table(
     Column("training_data_deleted", Boolean, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("finished_at", Double),
+    # Heads.versions and resolve.
     UniqueConstraint("project", "name", "version"),
+    # A name means one version.
     Index("uq_heads_promoted", "project", "name", unique=True, sqlite_where=_PROMOTED, postgresql_where=_PROMOTED),
+    # Heads.list, without a filter and with each.
     Index("ix_heads_page", "project", "created_at", "head_id"),
+    Index("ix_heads_name", "project", "name", "created_at", "head_id"),
+    Index("ix_heads_encoder", "project", "encoder", "created_at", "head_id"),
+    Index("ix_heads_state", "project", "state", "created_at", "head_id"),
+    Index("ix_heads_is_promoted", "project", "promoted", "created_at", "head_id"),
 )
 
 head_reports = Table(
@@ -250,6 +280,7 @@ head_series = Table(
     Column("head_id", _ID, primary_key=True),
     Column("series_uid", _UID, primary_key=True),
     ForeignKeyConstraint(["project", "head_id"], ["heads.project", "heads.head_id"], ondelete="CASCADE"),
+    # Heads that learnt from a deleted series.
     Index("ix_head_series_series", "project", "series_uid"),
 )
 
@@ -267,6 +298,7 @@ predictions = Table(
     Column("created_at", Double, nullable=False),
     ForeignKeyConstraint(["project", "head_id"], ["heads.project", "heads.head_id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["project", "bag_id"], ["bags.project", "bags.bag_id"], ondelete="CASCADE"),
+    # Deleting a head or a bag.
     Index("ix_predictions_head", "project", "head_id"),
     Index("ix_predictions_bag", "project", "bag_id"),
 )

@@ -7,18 +7,49 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import pytest
 
 from slicebank_store.catalogue import Beat, Catalogue, Lease, NewJob
 from slicebank_store.types import JobKind, JobState
 
-from ..builders import LEASE_S, PROJECT, Clock, bag_of, claim, request_of, series_of, stack_of, submit
+from ..builders import (
+    LEASE_S,
+    PROJECT,
+    RECIPE,
+    Clock,
+    bag_of,
+    claim,
+    embed,
+    head_of,
+    outcome_of,
+    prediction_of,
+    request_of,
+    series_of,
+    stack_of,
+    submit,
+    train,
+)
+from ..postgres import Postgres
 
 T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def no_deadlock(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test in which PostgreSQL had to end a transaction because two waited for each other."""
+    if "postgres" not in request.node.name:
+        yield
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    before = len(server.log())
+    yield
+    assert "deadlock detected" not in server.log()[before:]
 
 
 def together(count: int, work: Callable[[int], T]) -> list[T]:
@@ -60,12 +91,23 @@ def test_of_many_workers_exactly_one_gets_each_job(catalogue: Catalogue) -> None
     assert all(job.fence == 1 for job in catalogue.jobs.list(PROJECT).items)
 
 
-def test_of_many_who_end_one_job_exactly_one_does(catalogue: Catalogue) -> None:
+def test_of_many_who_end_one_job_exactly_one_decides(catalogue: Catalogue) -> None:
     submitted = submit(catalogue)
     lease = claim(catalogue, submitted.job_id)
     bag = bag_of(catalogue, lease)
-    ended = together(8, lambda _: catalogue.jobs.succeed(lease, {}, bag=bag))
-    assert Counter(ended) == {True: 1, False: 7}
+
+    def end(number: int) -> JobState | bool:
+        if number % 2:
+            return catalogue.jobs.fail(lease, "x", "y", retryable=False)
+        return catalogue.jobs.succeed(lease, {}, bag=bag)
+
+    ended = together(8, end)
+    job = catalogue.jobs.get(PROJECT, submitted.job_id)
+    assert job is not None
+    succeeded = job.state is JobState.SUCCEEDED
+    assert set(ended[1::2]) == {job.state}
+    assert any(ended[::2]) == succeeded
+    assert (catalogue.bags.get(PROJECT, bag.bag_id) is not None) == succeeded
 
 
 def test_sweepers_announce_each_job_once(catalogue: Catalogue, clock: Clock) -> None:
@@ -96,6 +138,94 @@ def test_a_deletion_against_a_worker_that_ends(catalogue: Catalogue) -> None:
         together(2, act)
         assert catalogue.series.get(PROJECT, uid) is None
         assert catalogue.bags.list(PROJECT, series_uid=uid).items == []
+
+
+def test_an_upload_against_the_worker_that_ends_its_job(catalogue: Catalogue) -> None:
+    for number in range(10):
+        incoming = series_of(series_uid=f"1.{number}")
+        lease = claim(catalogue, submit(catalogue, incoming).job_id)
+        bag = bag_of(catalogue, lease)
+
+        def act(which: int, incoming: Any = incoming, lease: Lease = lease, bag: Any = bag) -> object:
+            if which:
+                return submit(catalogue, incoming).created
+            return catalogue.jobs.succeed(lease, {"bag_id": bag.bag_id}, bag=bag)
+
+        assert together(2, act) == [True, False], "the bag is never made again"
+
+
+def test_jobs_that_keep_the_pixels_of_one_stack_end_together(catalogue: Catalogue) -> None:
+    recipes = [replace(RECIPE, encoder=f"e{number}") for number in range(4)]
+    leases = [claim(catalogue, submit(catalogue, recipe=recipe, retain=True).job_id) for recipe in recipes]
+    bags = [bag_of(catalogue, lease) for lease in leases]
+    ended = together(
+        4, lambda at: catalogue.jobs.succeed(leases[at], {}, bag=bags[at], pixels_key=f"default/pixels/{at}")
+    )
+    assert ended == [True] * 4
+
+
+def test_bags_are_deleted_while_their_patient_is_renamed(catalogue: Catalogue) -> None:
+    for number in range(6):
+        bag = embed(catalogue)
+        again = submit(catalogue, recipe=replace(RECIPE, encoder="other"), staging=f"{number:032x}")
+        named = replace(series_of(patient=f"q{number}"), named_by_sender=True)
+
+        def act(which: int, named: Any = named, bag: Any = bag) -> object:
+            return submit(catalogue, named) if which else catalogue.deletions.delete_bag(PROJECT, bag.bag_id)
+
+        together(2, act)
+        catalogue.jobs.request_cancel(PROJECT, again.job_id)
+        catalogue.deletions.delete_series(PROJECT, "1.2.3")
+
+
+def test_versions_of_one_head_are_made_trained_promoted_and_deleted_side_by_side(catalogue: Catalogue) -> None:
+    made = together(6, lambda _: catalogue.heads.create(head_of(), params={}, manifest={}))
+    assert sorted(head.version for head, _ in made) == [1, 2, 3, 4, 5, 6]
+    leases = [claim(catalogue, job.job_id) for _, job in made]
+    outcomes = [outcome_of(head.head_id) for head, _ in made]
+    assert together(6, lambda at: catalogue.jobs.succeed(leases[at], {}, head=outcomes[at])) == [True] * 6
+    ids = [head.head_id for head, _ in made]
+
+    def act(number: int) -> object:
+        if number < 3:
+            return catalogue.deletions.delete_head(PROJECT, ids[number]).found
+        return [catalogue.heads.promote(PROJECT, ids[number]) for _ in range(5)]
+
+    assert together(6, act)[:3] == [True] * 3
+    assert sum(head.promoted for head in catalogue.heads.versions(PROJECT, "nodule")) == 1
+
+
+def test_predictions_are_made_while_head_and_series_are_deleted(catalogue: Catalogue) -> None:
+    for number in range(6):
+        bags = [embed(catalogue, series_of(series_uid=f"{number}.{at}")) for at in range(3)]
+        heads = [train(catalogue, f"h{at}", series_uids=tuple(bag.series_uid for bag in bags)) for at in range(2)]
+        answers = [prediction_of(head, bag) for bag in bags for head in heads]
+        made = [
+            claim(
+                catalogue,
+                catalogue.jobs.create(
+                    NewJob(
+                        PROJECT,
+                        JobKind.PREDICT,
+                        prediction_id=one.prediction_id,
+                        bag_id=one.bag_id,
+                        head_id=one.head_id,
+                        series_uid=one.series_uid,
+                    )
+                ).job_id,
+            )
+            for one in answers
+        ]
+
+        def act(which: int, bags: Any = bags, heads: Any = heads, answers: Any = answers, made: Any = made) -> object:
+            if which < 3:
+                return catalogue.deletions.delete_series(PROJECT, bags[which].series_uid)
+            if which < 5:
+                return catalogue.deletions.delete_head(PROJECT, heads[which - 3])
+            return catalogue.jobs.succeed(made[which - 5], {}, prediction=answers[which - 5])
+
+        together(11, act)
+        assert all(catalogue.predictions.get(PROJECT, one.prediction_id) is None for one in answers)
 
 
 def test_beats_submissions_and_readers_side_by_side(catalogue: Catalogue) -> None:

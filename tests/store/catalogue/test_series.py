@@ -16,8 +16,7 @@ def test_records(catalogue: Catalogue, clock: Clock) -> None:
         "CHEST",
         clock.now + 7,
     )
-    revision = catalogue.series.revision(PROJECT, "1.2.3")
-    assert revision is not None
+    revision = catalogue.series.current_revisions(PROJECT, ["1.2.3"])["1.2.3"]
     assert (revision.revision, revision.n_slices, revision.default_stack, revision.pixels_kept) == (1, 8, 0, False)
     assert [(one["stack"], one["n_slices"], one["default"], one["axial"]) for one in revision.stacks] == [
         (0, 5, True, True),
@@ -26,10 +25,18 @@ def test_records(catalogue: Catalogue, clock: Clock) -> None:
     assert revision.stacks[0]["geometry"] == axial.geometry
     assert "slices" not in revision.stacks[0]
     assert revision.options == {"assume_rescale": None, "force_not_hu": False}
-    assert catalogue.series.revision(PROJECT, "1.2.3", 1) == revision
-    assert catalogue.series.revision(PROJECT, "1.2.3", 2) is None
-    assert catalogue.series.revision(PROJECT, "9") is None
-    assert catalogue.series.revision("other", "1.2.3") is None
+    assert catalogue.series.revisions(PROJECT, "1.2.3") == (revision,)
+    assert catalogue.series.revisions("other", "1.2.3") == ()
+    assert catalogue.series.current_revisions("other", ["1.2.3"]) == {}
+
+
+def test_current_revisions_of_many_series_at_once(catalogue: Catalogue) -> None:
+    for uid, size in (("1", 4), ("2", 3), ("2", 6), ("3", 6), ("3", 5)):
+        submit(catalogue, series_of(stack_of(range(size), content=f"{uid}/{size}"), series_uid=uid))
+    found = catalogue.series.current_revisions(PROJECT, [*(f"{number}" for number in range(2, 1500)), "2"])
+    assert {uid: (one.revision, one.n_slices) for uid, one in found.items()} == {"2": (2, 6), "3": (1, 6)}
+    assert found["2"] == catalogue.series.revisions(PROJECT, "2")[1]
+    assert catalogue.series.current_revisions(PROJECT, []) == {}
 
 
 def test_lists_are_filtered(catalogue: Catalogue, clock: Clock) -> None:

@@ -183,9 +183,7 @@ def test_without_a_recipe_the_pixels_are_kept(catalogue: Catalogue) -> None:
     again = submit(catalogue, recipe=None)
     assert (again.job_id, again.hit, again.created) == (submitted.job_id, True, False)
     assert again.stacks[0]["pixels_kept"] is True
-    revision = catalogue.series.revision(PROJECT, "1.2.3")
-    assert revision is not None
-    assert revision.pixels_kept
+    assert catalogue.series.current_revisions(PROJECT, ["1.2.3"])["1.2.3"].pixels_kept
 
 
 def test_kept_pixels_serve_other_recipes(catalogue: Catalogue) -> None:
