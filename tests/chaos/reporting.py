@@ -15,11 +15,11 @@ def tell(text: str) -> None:
     sys.stdout.flush()
 
 
-def report(seed: int, faults: Sequence[Fault], outcome: Outcome, expected: int, orphans: Sequence[str]) -> str:
+def report(title: str, faults: Sequence[Fault], outcome: Outcome, expected: int, orphans: Sequence[str]) -> str:
     """A few lines: what was done twice, and how often clients had to ask again.
 
     Args:
-        seed: of the schedule.
+        title: names the run.
         faults: that were injected.
         outcome: of the run.
         expected: rows of all bags.
@@ -29,7 +29,7 @@ def report(seed: int, faults: Sequence[Fault], outcome: Outcome, expected: int, 
     again = work.claims - work.jobs
     refused = ", ".join(f"{reason} {count}" for reason, count in outcome.refusals.most_common()) or "none"
     lines = [
-        f"seed {seed}, {len(faults)} faults, {work.jobs} jobs: {dict(work.states)}",
+        f"{title}, {len(faults)} faults, {work.jobs} jobs: {dict(work.states)}",
         f"rows encoded at least {outcome.rows}, expected {expected}: {outcome.rows - expected:+d} ({outcome.rows / expected - 1:+.1%})",
         f"jobs taken again {again}, attempts counted {work.attempts - work.jobs}, leases lost without progress {work.lost_leases}",
         f"uploads not acknowledged at once: {refused}",

@@ -58,7 +58,7 @@ def test_everything_fails_and_every_accepted_series_has_its_bag(stage: Stage, un
 
     outcome = run_load(cluster, stage.pieces, pause_s=2.5, quiet_s=QUIET_S, meanwhile=wreck)
     verdict = judge(cluster, outcome.accepted, undisturbed=undisturbed.bags)
-    tell(report(SEED, faults, outcome, rows_of(stage.pieces), orphans(cluster)))
+    tell(report(f"seed {SEED}", faults, outcome, rows_of(stage.pieces), orphans(cluster)))
     assert verdict.wrong == []
     assert len(outcome.accepted) == len(stage.pieces)
     forget(cluster)
