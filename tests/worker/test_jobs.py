@@ -356,3 +356,34 @@ def test_a_catalogue_that_restarts_while_a_bag_is_committed_costs_no_work(
     job = workshop.run(series["job_id"])
     assert (job.state, job.attempts, len(tries)) == (JobState.SUCCEEDED, 1, 3)
     assert workshop.api.get(f"/v1/bags/{series['bag_id']}/file").status_code == 200
+
+
+def test_a_store_that_is_away_when_a_bag_is_done_costs_no_work(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = workshop.upload(phantom(tmp_path, n_slices=3), encoder="dummy")
+    put = workshop.world.blobs.put_file
+    away = iter([BlobsUnavailable("S3 is away"), BlobsFull("no room")])
+
+    def put_file(key: str, path: Path) -> int:
+        for error in away:
+            raise error
+        return put(key, path)
+
+    monkeypatch.setattr(workshop.world.blobs, "put_file", put_file)
+    job = workshop.run(series["job_id"])
+    assert (job.state, job.attempts, job.error_code) == (JobState.SUCCEEDED, 1, None)
+
+
+def test_a_job_that_waits_for_the_store_can_be_cancelled(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = workshop.upload(phantom(tmp_path, n_slices=3), encoder="dummy")
+
+    def put_file(_key: str, _path: Path) -> int:
+        assert workshop.api.post(f"/v1/jobs/{series['job_id']}/cancel").status_code in (200, 409)
+        raise BlobsUnavailable("S3 is away")
+
+    monkeypatch.setattr(workshop.world.blobs, "put_file", put_file)
+    assert workshop.run(series["job_id"]).state is JobState.CANCELLED
+    assert workshop.world.staged() == {}

@@ -162,7 +162,7 @@ class Embedder:
     ) -> bool:
         with hold.stage("write_s"):
             for key, path in put.items():
-                self._runtime.blobs.put_file(key, path)
+                patiently(hold, partial(self._runtime.blobs.put_file, key, path))
         succeed = partial(self._runtime.catalogue.jobs.succeed, hold.lease, result, bag=bag, pixels_key=pixels)
         committed = patiently(hold, partial(succeed, stages=hold.stages))
         if not committed:

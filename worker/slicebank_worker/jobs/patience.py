@@ -1,39 +1,53 @@
-"""Writing a result down although the catalogue is away for a moment: hours of work must not be lost to a database that restarts."""
+"""Keeping a finished result in hand while store or catalogue are away: what was computed must not be computed again for their sake.
+
+A worker then holds at most as many results as it has hands, and takes no further jobs.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import structlog
 
-from slicebank_store.errors import CatalogueUnavailable
+from slicebank_store.catalogue.jobs import Beat
+from slicebank_store.errors import BlobsFull, BlobsUnavailable, CatalogueUnavailable
 from slicebank_worker.leases import Hold
 
 log = structlog.get_logger()
 
-# A PostgreSQL that restarts or fails over is back within this long; beyond it the job starts again.
-PATIENCE_S = 120.0
-_PAUSE_S = 0.5
+T = TypeVar("T")
+
+# An outage of minutes is a restart or a failover; after that the job goes back into the queue, where people see what it waits for.
+PATIENCE_S = 600.0
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 5.0
 
 
-def patiently(hold: Hold, write: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> bool:
-    """Writes a job's success, again and again while the catalogue is away.
+def patiently(hold: Hold, write: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:
+    """Puts a result away, again and again while that is not possible.
 
     Args:
-        hold: the job; its lease is renewed as soon as the catalogue is back, if no sweep is quicker.
-        write: `Jobs.succeed`; asking twice writes once.
+        hold: the job; its lease is renewed meanwhile, unless the catalogue is what is away.
+        write: puts a blob or `Jobs.succeed`: what may be done twice and counts once.
         patience_s: how long to try, seconds.
 
     Raises:
-        CatalogueUnavailable: it is still away, or the job may not go on.
+        BlobsFull, BlobsUnavailable, CatalogueUnavailable: it was still not possible.
+        Interrupted: the job may not go on.
     """
-    deadline = time.monotonic() + patience_s
+    deadline, pause = time.monotonic() + patience_s, _FIRST_PAUSE_S
     while True:
         try:
             return write()
-        except CatalogueUnavailable as error:
-            if time.monotonic() >= deadline or hold.interrupted:
+        except (BlobsFull, BlobsUnavailable, CatalogueUnavailable) as error:
+            if time.monotonic() + pause > deadline:
                 raise
-            log.warning("result_waits_for_catalogue", detail=str(error))
-            time.sleep(_PAUSE_S)
+            log.warning("result_waits", code=error.code, detail=str(error))
+            # A commit whose answer was lost looks like a lost lease; asked again, the catalogue tells the two apart.
+            unsure = isinstance(error, CatalogueUnavailable)
+        time.sleep(pause)
+        if not (unsure and hold.beat is Beat.LOST):
+            hold.check()
+        pause = min(2 * pause, _LONGEST_PAUSE_S)

@@ -82,7 +82,7 @@ class Trainer:
         weights = trained.ensemble.to_bytes()
         key = head_key(job.project, head_id, hold.lease.fence)
         with hold.stage("write_s"):
-            size = self._runtime.blobs.put_bytes(key, weights)
+            size = patiently(hold, partial(self._runtime.blobs.put_bytes, key, weights))
         series = {record.bag_id: record.series_uid for record in records}
         report = {
             **trained.report,
