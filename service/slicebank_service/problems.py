@@ -116,6 +116,8 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "schema_mismatch": 503,
         "catalogue_missing": 503,
         "catalogue_unavailable": 503,
+        "bad_backup": 422,
+        "catalogue_not_empty": 409,
         "queue_unavailable": 503,
         "blob_missing": 500,
         "blobs_unavailable": 503,

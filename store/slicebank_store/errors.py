@@ -4,7 +4,9 @@ StoreError
 ├── CatalogueError          the database as a whole
 │   ├── SchemaMismatch      written by another version of slicebank
 │   ├── CatalogueMissing    no catalogue at this address
-│   └── CatalogueUnavailable the database does not answer, or cannot write
+│   └── CatalogueUnavailable  the database does not answer, or cannot write
+├── BadBackup               a backup file that is damaged, or none
+├── CatalogueNotEmpty       a restore would overwrite rows
 ├── QueueUnavailable        the broker does not answer; the job waits in the catalogue
 ├── BlobMissing             no blob under this key
 ├── BlobsUnavailable        the blob backend does not answer, or refuses
@@ -66,6 +68,18 @@ class CatalogueUnavailable(CatalogueError):
     """The database is away, full, or locked for too long; what was asked for may be asked again."""
 
     code = "catalogue_unavailable"
+
+
+class BadBackup(StoreError):
+    """The file is damaged, or no backup of a catalogue."""
+
+    code = "bad_backup"
+
+
+class CatalogueNotEmpty(StoreError):
+    """The catalogue to restore into holds rows, which a restore would replace."""
+
+    code = "catalogue_not_empty"
 
 
 class QueueUnavailable(StoreError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import BinaryIO
 
 from slicebank_store.blobs.failures import mapped_os_errors
 from slicebank_store.blobs.keys import check_key
+from slicebank_store.blobs.protocol import Unfinished
 from slicebank_store.errors import BlobMissing
 
 PARTIAL_PREFIX = ".partial-"
@@ -104,6 +106,26 @@ class DirectoryBlobs:
         for key in self._walk(self.root / folder, f"{folder}/" if folder else ""):
             if key.startswith(prefix):
                 yield key
+
+    def sweep_unfinished(self, *, older_than_s: float, dry_run: bool = False) -> Iterator[Unfinished]:
+        """Removes half-written files whose writer died.
+
+        Args:
+            older_than_s: files written to more lately stay: their writer may live.
+            dry_run: only tells what would be removed.
+        """
+        limit = time.time() - older_than_s
+        with mapped_os_errors("half-written files"):
+            for path in self.root.rglob(f"{PARTIAL_PREFIX}*"):
+                try:
+                    found = path.stat()
+                    if found.st_mtime >= limit:
+                        continue
+                    if not dry_run:
+                        path.unlink()
+                except FileNotFoundError:  # renamed or removed by its writer meanwhile
+                    continue
+                yield Unfinished(path.relative_to(self.root).as_posix(), found.st_size)
 
     def _walk(self, folder: Path, above: str) -> Iterator[str]:
         with mapped_os_errors(above or "the blob folder"):

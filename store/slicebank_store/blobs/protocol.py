@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What a writer that died left of a blob.
+
+    Attributes:
+        name: where it lies, for people to read.
+        size: its bytes.
+    """
+
+    name: str
+    size: int
 
 
 class BlobReader(Protocol):
@@ -75,4 +89,13 @@ class BlobStore(Protocol):
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Keys that begin with a text, in the backend's order; half-written blobs are not among them."""
+        ...
+
+    def sweep_unfinished(self, *, older_than_s: float, dry_run: bool = False) -> Iterator[Unfinished]:
+        """Removes what writers that died left of blobs, as far as the backend shows it.
+
+        Args:
+            older_than_s: what was written to more lately stays: its writer may live.
+            dry_run: only tells what would be removed.
+        """
         ...

@@ -22,6 +22,7 @@ from obstore.store import S3Store
 
 from slicebank_store.blobs.failures import mapped_os_errors
 from slicebank_store.blobs.keys import check_key
+from slicebank_store.blobs.protocol import Unfinished
 from slicebank_store.errors import BlobMissing, BlobsFull, BlobsUnavailable, StoreError
 
 if TYPE_CHECKING:
@@ -182,6 +183,10 @@ class S3Blobs:
                 for meta in page:
                     if meta["path"].startswith(prefix):
                         yield meta["path"]
+
+    def sweep_unfinished(self, *, older_than_s: float, dry_run: bool = False) -> Iterator[Unfinished]:
+        """Nothing: the S3 client shows no unfinished uploads, which a lifecycle rule of the bucket removes."""
+        return iter(())
 
     def _parts(self, key: str) -> Iterator[bytes]:
         """The blob from its beginning to its end: one request for a small one, one a part for a larger one."""

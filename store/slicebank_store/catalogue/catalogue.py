@@ -14,7 +14,9 @@ from slicebank_store.catalogue.jobs import Jobs
 from slicebank_store.catalogue.predictions import Predictions
 from slicebank_store.catalogue.schema import check_schema, upgrade_schema
 from slicebank_store.catalogue.series import Series
+from slicebank_store.catalogue.standstill import Standstill
 from slicebank_store.catalogue.submissions import Submissions
+from slicebank_store.catalogue.upkeep import Upkeep
 
 
 class Catalogue:
@@ -28,6 +30,8 @@ class Catalogue:
         predictions: answers.
         submissions: from uploads to jobs.
         deletions: removing series, bags and heads.
+        upkeep: what verifying and collecting ask.
+        standstill: jobs that nobody moves.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
@@ -39,6 +43,8 @@ class Catalogue:
         self.predictions = Predictions(database)
         self.submissions = Submissions(database, clock)
         self.deletions = Deletions(database, clock)
+        self.upkeep = Upkeep(database, clock)
+        self.standstill = Standstill(database, clock)
 
     @classmethod
     def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> Self:

@@ -97,15 +97,22 @@ class Staging:
         Returns:
             The upload ids removed.
         """
-        limit = (time.time() if now is None else now) - older_than_s
-        removed = []
         for folder in list(self._root.iterdir()):
             if folder.name.startswith(".removed-"):
                 shutil.rmtree(folder, ignore_errors=True)  # another sweeper may be at it
-            elif is_id(folder.name) and folder.name not in in_use and _newest(folder) < limit:
-                self.remove(folder.name)
-                removed.append(folder.name)
-        return removed
+        unneeded = self.unneeded(in_use, older_than_s=older_than_s, now=now)
+        for upload_id in unneeded:
+            self.remove(upload_id)
+        return unneeded
+
+    def unneeded(self, in_use: Collection[str], *, older_than_s: float, now: float | None = None) -> list[str]:
+        """Upload ids that `sweep` would remove."""
+        limit = (time.time() if now is None else now) - older_than_s
+        return [
+            folder.name
+            for folder in list(self._root.iterdir())
+            if is_id(folder.name) and folder.name not in in_use and _newest(folder) < limit
+        ]
 
     def _folder(self, upload_id: str) -> Path:
         if not is_id(upload_id):
