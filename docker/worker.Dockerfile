@@ -39,6 +39,8 @@ ENV PATH=/opt/slicebank/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
     SLICEBANK_DATA_DIR=/var/lib/slicebank \
+    # Files in the making are this machine's, not the shared folder's.
+    SLICEBANK_SCRATCH_DIR=/tmp/scratch \
     SLICEBANK_METRICS_HOST=0.0.0.0 \
     SLICEBANK_METRICS_PORT=9100 \
     # Read by the NVIDIA container runtime where it is the default one.
