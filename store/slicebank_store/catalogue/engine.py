@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,14 @@ _SQLITE_POOL = {"pool_size": 8, "max_overflow": 40}
 # A PostgreSQL connection is a process of the server, which allows 100 by default: six of ours, leaving some for people.
 # Threads beyond 15 wait some milliseconds for one.
 _POSTGRESQL_POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": 10.0}
-# libpq's settings, each replaced by one of the same name in the URL.
+_POSTGRESQL_TIMEOUTS = {
+    # A process that is paused within a transaction holds its locks: it is cut off before others give up waiting for it.
+    "idle_in_transaction_session_timeout": "8s",
+    "lock_timeout": "15s",
+    # The longest question, the bags of a whole cohort, takes seconds; beyond this nobody waits for the answer any more.
+    "statement_timeout": "60s",
+}
+# libpq's settings; one of the same name in the URL goes first, as does a timeout there on SQLite.
 _POSTGRESQL_CONNECT = {
     # A server that runs answers within milliseconds; one behind a dead host never does.
     "connect_timeout": 5,
@@ -34,13 +41,7 @@ _POSTGRESQL_CONNECT = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "application_name": "slicebank",
-}
-_POSTGRESQL_TIMEOUTS = {
-    # A process that is paused within a transaction holds its locks: it is cut off before others give up waiting for it.
-    "idle_in_transaction_session_timeout": "8s",
-    "lock_timeout": "15s",
-    # The longest question, the bags of a whole cohort, takes seconds; beyond this nobody waits for the answer any more.
-    "statement_timeout": "60s",
+    "options": " ".join(f"-c {name}={value}" for name, value in _POSTGRESQL_TIMEOUTS.items()),
 }
 # Transactions that may collide at once, on one name or series: twelve clients that retry at random are through by then.
 _TRIES = 8
@@ -69,7 +70,7 @@ class Database:
         self.sqlite_file = _sqlite_file(parsed)
         # Parameters are hidden because rows must not get into logs.
         if self.sqlite_file is not None:
-            options = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+            options = _unless_in_url(parsed, {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
             self._engine = create_engine(parsed, hide_parameters=True, connect_args=options, **_SQLITE_POOL)
             self._reader = self._engine
             self._writer = self._engine.execution_options(**{_WRITES: True})
@@ -80,7 +81,7 @@ class Database:
             self._engine = create_engine(
                 _with_psycopg(parsed),
                 hide_parameters=True,
-                connect_args=_connect_args(parsed),
+                connect_args=_unless_in_url(parsed, _POSTGRESQL_CONNECT),
                 pool_pre_ping=True,
                 **_POSTGRESQL_POOL,
             )
@@ -139,10 +140,8 @@ def _with_psycopg(url: URL) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
-def _connect_args(url: URL) -> dict[str, Any]:
-    options = " ".join(f"-c {name}={value}" for name, value in _POSTGRESQL_TIMEOUTS.items())
-    given = {**_POSTGRESQL_CONNECT, "options": options}
-    return {name: value for name, value in given.items() if name not in url.query}
+def _unless_in_url(url: URL, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name not in url.query}
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -7,17 +7,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from slicebank_store.catalogue import Catalogue
+from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.schema import SCHEMA_REVISION, migration_config
 from slicebank_store.catalogue.tables import metadata
 from slicebank_store.errors import CatalogueError, CatalogueMissing, SchemaMismatch
+
+from ..builders import PROJECT, submit
+from ..postgres import Postgres
 
 
 def schema_of(path: Path) -> dict[str, str]:
@@ -42,8 +45,8 @@ def test_migrations_give_exactly_the_metadata(empty_catalogue: Path, tmp_path: P
     assert migrated == schema_of(tmp_path / "straight.sqlite")
 
 
-def test_alembic_finds_nothing_to_migrate(empty_catalogue: Path) -> None:
-    engine = create_engine(f"sqlite:///{empty_catalogue}")
+def test_alembic_finds_nothing_to_migrate(catalogue_url: str) -> None:
+    engine = create_engine(catalogue_url)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
@@ -53,18 +56,28 @@ def test_the_constant_names_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(migration_config()).get_current_head() == SCHEMA_REVISION
 
 
-def test_tables_are_expressible_in_postgresql() -> None:
-    dialect = postgresql.dialect()
-    for table in metadata.sorted_tables:
-        assert str(CreateTable(table).compile(dialect=dialect))
-        for index in table.indexes:
-            written = str(CreateIndex(index).compile(dialect=dialect))
-            assert ("WHERE" in written) == bool(index.dialect_options["postgresql"]["where"] is not None)
-
-
 def test_project_is_in_every_table_and_leads_its_key() -> None:
     for table in metadata.sorted_tables:
         assert next(iter(table.primary_key.columns)).name == "project", table.name
+
+
+def test_rows_of_the_first_schema_survive_the_way_up_and_down(postgres: Postgres, tmp_path: Path) -> None:
+    for url in (f"sqlite:///{tmp_path / 'c.sqlite'}", postgres.database()):
+        catalogue = Catalogue.create_or_upgrade(url)
+        job_id = submit(catalogue).job_id
+        database = Database(url)
+        config = migration_config()
+        for step in (command.downgrade, command.upgrade):
+            with database.write() as connection:
+                config.attributes["connection"] = connection
+                step(config, {command.downgrade: "0001", command.upgrade: "head"}[step])
+        found = catalogue.jobs.get(PROJECT, job_id)
+        assert found is not None
+        assert (found.series_uid, found.size) == ("1.2.3", None)
+        with database.read() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        catalogue.close()
+        database.close()
 
 
 def test_upgrading_twice_changes_nothing(catalogue_url: str) -> None:
@@ -100,8 +113,14 @@ def test_unusable_addresses_are_refused(url: str) -> None:
         Catalogue.open(url)
 
 
-def test_processes_make_a_catalogue_together(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'new' / 'catalogue.sqlite'}"
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_processes_make_a_catalogue_together(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> None:
+    if database == "sqlite":
+        url = f"sqlite:///{tmp_path / 'new' / 'catalogue.sqlite'}"
+    else:
+        url = request.getfixturevalue("postgres").database()
+        with pytest.raises(CatalogueMissing, match="slicebank admin migrate"):
+            Catalogue.open(url)
     code = (
         "import sys; from slicebank_store.catalogue import Catalogue; Catalogue.create_or_upgrade(sys.argv[1]).close()"
     )
