@@ -59,28 +59,3 @@ def serve(
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     console.print("slicebank has stopped.")
-
-
-def migrate(
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Data folder of the service.", file_okay=False, show_default="the user's data folder"),
-    ] = None,
-) -> None:
-    """Create the catalogue, or bring it to this version; `serve` does so by itself."""
-    from rich.console import Console
-
-    from slicebank_store.catalogue import Catalogue
-    from slicebank_store.errors import StoreError
-    from slicebank_store.settings import StoreSettings
-
-    console = Console(highlight=False)
-    settings = StoreSettings(data_dir=data_dir) if data_dir else StoreSettings()
-    try:
-        if settings.catalogue_url is None:
-            settings.resolved_data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        Catalogue.create_or_upgrade(settings.resolved_catalogue_url).close()
-    except StoreError as error:
-        console.print(f"[red]{error}[/red]", soft_wrap=True)
-        raise typer.Exit(1) from None
-    console.print("The catalogue is of this version.")

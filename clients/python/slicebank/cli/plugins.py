@@ -34,6 +34,10 @@ class KnownPlugin:
 KNOWN: Mapping[str, KnownPlugin] = {
     "serve": KnownPlugin("Run the whole service on this machine: broker, API and workers.", ALL_EXTRAS),
     "admin.migrate": KnownPlugin("Create the catalogue, or bring it to this version.", "service"),
+    "admin.verify": KnownPlugin("Compare the catalogue with the blobs, both ways; --repair mends.", "service"),
+    "admin.gc": KnownPlugin("Remove blobs and uploads that nobody needs.", "service"),
+    "admin.backup": KnownPlugin("Write all rows of the catalogue to a file.", "service"),
+    "admin.restore": KnownPlugin("Make the catalogue what it was when it was backed up.", "service"),
     "encoders.add": KnownPlugin("Register an encoder with weights of your own.", "worker"),
 }
 
