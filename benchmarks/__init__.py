@@ -32,6 +32,7 @@ BENCHMARKS: Mapping[str, Callable[[Form], None]] = {
         "int8",
         "memory",
         "cohort_cost",
+        "scaling",
         "latency",
         "phantom_lesions",
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.page import tables
+from benchmarks.page import deployment_tables, tables
 from benchmarks.page.results import ON_PAGE, Machine
 
 PICTURES = "performance"  # folder of the plots, beside the page
@@ -79,6 +79,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "latency": tables.latency,
     "memory": tables.memory,
     "cohort_cost": tables.cohort_cost,
+    "scaling": deployment_tables.scaling,
     "decode_rates": tables.decode_rates,
     "resize": tables.resize,
     "int8": tables.int8,

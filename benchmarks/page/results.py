@@ -17,6 +17,7 @@ ON_PAGE = (
     "latency",
     "memory",
     "cohort_cost",
+    "scaling",
     "decode_rates",
     "resize",
     "int8",

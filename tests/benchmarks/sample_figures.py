@@ -76,6 +76,17 @@ FIGURES: dict[str, dict[str, Any]] = {
             {"series": 500, "slices_per_series": 10, "seconds_per_1000_slices": 21.0},
         ],
     },
+    "scaling": {
+        "encoder": "sleep",
+        "most_rows_per_s_of_one": 20.0,
+        "series": 60,
+        "slices_per_series": 8,
+        "points": [
+            {"workers": 1, "rows_per_s": 19.0, "of_one_worker": 1.0},
+            {"workers": 4, "rows_per_s": 72.2, "of_one_worker": 3.8},
+        ],
+        "needed": 3.6,
+    },
     "decode_rates": {
         "slices": 12,
         "rounds": 3,
