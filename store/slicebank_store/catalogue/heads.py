@@ -148,7 +148,7 @@ class Heads:
             if value is not None:
                 query = query.where(column == str(value))
         if promoted is not None:
-            query = query.where(heads.c.promoted.is_(promoted))
+            query = query.where(heads.c.promoted == promoted)
         with self._database.read() as connection:
             rows, following = fetch_page(
                 connection, query, created_at=heads.c.created_at, identifier=heads.c.head_id, limit=limit, cursor=cursor
