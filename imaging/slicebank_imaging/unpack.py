@@ -1,13 +1,14 @@
 """Archives of one upload, unpacked as a stream under limits; names never reach the file system."""
 
+import errno
 import gzip
 import stat
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -74,7 +75,7 @@ class RejectedMember:
 
 def unpack(
     path: Path, kind: ArchiveKind, into: Path, limits: UnpackLimits, *, first: int = 0
-) -> Iterator[UnpackedFile | RejectedMember]:
+) -> Generator[UnpackedFile | RejectedMember, None, None]:
     """Unpack every file of an archive to `into/<ordinal>`; a bad member is left out and the others are kept.
 
     Args:
@@ -89,22 +90,28 @@ def unpack(
         EmptyArchive: no files.
         TooManyFiles: more files than allowed.
         ArchiveTooLarge: more bytes than allowed, or packed too tightly to be CT.
+        OSError: the disk is full; other errors of the system are taken for damage.
     """
     meter = _Meter(limits, packed=max(path.stat().st_size, 1))
     members = _zip_members(path, meter) if kind is ArchiveKind.ZIP else _tar_members(path, meter)
     count = 0
     try:
-        for name, content in members:
-            count += 1
-            if count > limits.max_files:
-                raise TooManyFiles(f"the archive holds more than {limits.max_files} files; send it in parts")
-            if isinstance(content, ImagingError):
-                yield RejectedMember(name, content.code, content.detail)
-                continue
-            ordinal = f"{first + count - 1:06d}"
-            rejected = _store(content, into / ordinal, name)
-            yield UnpackedFile(ordinal, name) if rejected is None else rejected
+        with closing(
+            members
+        ):  # the archive must not stay open, and its bytes on the disk, for as long as an error is remembered
+            for name, content in members:
+                count += 1
+                if count > limits.max_files:
+                    raise TooManyFiles(f"the archive holds more than {limits.max_files} files; send it in parts")
+                if isinstance(content, ImagingError):
+                    yield RejectedMember(name, content.code, content.detail)
+                    continue
+                ordinal = f"{first + count - 1:06d}"
+                rejected = _store(content, into / ordinal, name)
+                yield UnpackedFile(ordinal, name) if rejected is None else rejected
     except _DAMAGED as error:
+        if _disk_is_full(error):
+            raise
         if count == 0:
             raise BadArchive(f"the body is not a readable {kind} archive; pack the folder again") from error
         damage = BadArchive("the archive is damaged from here on; what came before was taken")
@@ -131,6 +138,10 @@ class _Meter:
             )
 
 
+def _disk_is_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
@@ -147,14 +158,16 @@ def _store(content: _Readable, target: Path, name: str) -> RejectedMember | None
     except ArchiveTooLarge:
         target.unlink(missing_ok=True)
         raise
-    except _DAMAGED:
+    except _DAMAGED as damage:
         target.unlink(missing_ok=True)
+        if _disk_is_full(damage):
+            raise
         error = BadArchive("this file of the archive is damaged; send it again")
         return RejectedMember(name, error.code, error.detail)
     return None
 
 
-def _zip_members(path: Path, meter: _Meter) -> Iterator[tuple[str, _Content]]:
+def _zip_members(path: Path, meter: _Meter) -> Generator[tuple[str, _Content], None, None]:
     with _opened_zip(path) as archive:
         for info in archive.infolist():
             name = info.filename.replace("\\", "/")
@@ -197,7 +210,7 @@ class _Counted:
         return data
 
 
-def _tar_members(path: Path, meter: _Meter) -> Iterator[tuple[str, _Content]]:
+def _tar_members(path: Path, meter: _Meter) -> Generator[tuple[str, _Content], None, None]:
     with path.open("rb") as raw:
         gzipped = raw.read(2) == b"\x1f\x8b"
     with gzip.open(path) if gzipped else path.open("rb") as stream:

@@ -11,18 +11,23 @@ import anyio.to_thread
 import structlog
 from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from slicebank_models.registry import EncoderRegistry
 from slicebank_service import __version__, problems
+from slicebank_service.admission import Admission
 from slicebank_service.context import Context, LivingWorkers
 from slicebank_service.hub import NotificationHub, Notifications
+from slicebank_service.metrics import ServiceMetrics, StoreCollector
 from slicebank_service.middleware import BodyLimit, Keys, RequestIds
-from slicebank_service.routers import bags, encoders, heads, health, jobs, predictions, series, workers
+from slicebank_service.routers import bags, encoders, heads, health, jobs, metrics, predictions, series, workers
 from slicebank_service.settings import ServiceSettings
-from slicebank_store.blobs import BlobStore
+from slicebank_service.standing import Standing
+from slicebank_store.blobs import BlobStore, DirectoryBlobs
 from slicebank_store.catalogue import Catalogue
+from slicebank_store.errors import CatalogueUnavailable
 from slicebank_store.identity import ProjectKeys
-from slicebank_store.intake import Staging
+from slicebank_store.intake import StagedBytes, Staging
 from slicebank_store.queue import TaskQueue
 
 log = structlog.get_logger()
@@ -45,6 +50,7 @@ def create_app(
     keys: ProjectKeys,
     notifications: Notifications,
     living_workers: LivingWorkers,
+    metrics_registry: CollectorRegistry | None = None,
 ) -> FastAPI:
     """Builds the application of its collaborators; they stay the caller's to close.
 
@@ -58,6 +64,7 @@ def create_app(
         keys: hash patient ids.
         notifications: opens a subscription to job changes.
         living_workers: reads the worker board.
+        metrics_registry: takes the application's metrics; a new one where none is given.
 
     Raises:
         ValueError: no API key is set.
@@ -65,6 +72,15 @@ def create_app(
     if settings.api_key is None or not settings.api_key.get_secret_value():
         raise ValueError("the service needs an API key; set SLICEBANK_API_KEY")
     hub = NotificationHub(notifications)
+    # A registry of this application's own: the library's global one would be shared with everything in the process.
+    counted = ServiceMetrics(metrics_registry or CollectorRegistry())
+    staged = StagedBytes(settings.resolved_staging_dir)
+    disks = {"staging": settings.resolved_staging_dir}
+    if isinstance(blobs, DirectoryBlobs):
+        disks["blobs"] = settings.resolved_blobs_dir
+    admission = Admission(settings, catalogue, staged, disks)
+    counted.registry.register(StoreCollector(catalogue.backlog.depths, staged.total, admission.free_bytes))
+    ProcessCollector(registry=counted.registry)
     context = Context(
         settings=settings,
         catalogue=catalogue,
@@ -75,6 +91,9 @@ def create_app(
         keys=keys,
         hub=hub,
         living_workers=living_workers,
+        admission=admission,
+        metrics=counted,
+        standing=Standing(catalogue.jobs),
         intake_limiter=anyio.CapacityLimiter(settings.intake_threads),
     )
 
@@ -103,8 +122,9 @@ def create_app(
     # The last one added sees a request first.
     app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes, streaming=_STREAMING)
     app.add_middleware(Keys, api_key=settings.api_key.get_secret_value())
-    app.add_middleware(RequestIds)
+    app.add_middleware(RequestIds, metrics=counted)
     app.include_router(health.router)
+    app.include_router(metrics.router, dependencies=[Security(_BEARER)])
     for module in (series, jobs, bags, encoders, heads, predictions, workers):
         app.include_router(module.router, prefix="/v1", dependencies=[Security(_BEARER)])
     return app
@@ -115,6 +135,8 @@ async def _sweep_staging(context: Context) -> None:
     while True:
         try:
             await anyio.to_thread.run_sync(_sweep_once, context)
+        except CatalogueUnavailable as error:
+            log.warning("staging_not_swept", detail=str(error))
         except Exception:
             log.exception("staging_sweep_failed")
         await asyncio.sleep(context.settings.staging_sweep_seconds)

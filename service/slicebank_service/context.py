@@ -10,8 +10,11 @@ import anyio
 from fastapi import Depends, Path, Request
 
 from slicebank_models.registry import EncoderRegistry
+from slicebank_service.admission import Admission
 from slicebank_service.hub import NotificationHub
+from slicebank_service.metrics import ServiceMetrics
 from slicebank_service.settings import ServiceSettings
+from slicebank_service.standing import Standing
 from slicebank_store.blobs import BlobStore
 from slicebank_store.catalogue import Catalogue
 from slicebank_store.identity import ProjectKeys
@@ -34,6 +37,9 @@ class Context:
 
     Attributes:
         living_workers: reads the worker board.
+        admission: whether new work may come in.
+        metrics: what is counted.
+        standing: where queued jobs stand.
         intake_limiter: bounds the uploads whose files are read side by side.
     """
 
@@ -46,6 +52,9 @@ class Context:
     keys: ProjectKeys
     hub: NotificationHub
     living_workers: LivingWorkers
+    admission: Admission
+    metrics: ServiceMetrics
+    standing: Standing
     intake_limiter: anyio.CapacityLimiter
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import structlog
 
 from slicebank_service.context import Context
-from slicebank_store.errors import QueueUnavailable
+from slicebank_store.errors import CatalogueUnavailable, QueueUnavailable
 from slicebank_store.types import JobKind, Priority
 
 log = structlog.get_logger()
@@ -18,4 +20,6 @@ def dispatch(context: Context, kind: JobKind, job_id: str, priority: Priority) -
     except QueueUnavailable:
         log.warning("dispatch_delayed", job_id=job_id, kind=kind.value)
         return
-    context.catalogue.jobs.mark_dispatched(job_id)
+    # The job stands, and so does its message; the sweep sends a second one, which does no harm.
+    with suppress(CatalogueUnavailable):
+        context.catalogue.jobs.mark_dispatched(job_id)

@@ -8,9 +8,12 @@ ServiceError
 │   ├── UnsupportedMedia    a content type or encoding nobody here reads
 │   ├── BodyTooLarge        more bytes than the limit
 │   ├── DigestMismatch      not the bytes that Content-Digest promised
-│   ├── StorageFull         the disk of the staging folder is full
+│   ├── StorageFull         a disk that uploads need has less room left than is kept free
 │   ├── ClientGone          the client went away in the middle
 │   └── NothingUsable       every file was refused; carries the refusals
+├── TooBusy                 more waits already than may; says when to ask again
+│   ├── QueueFull           jobs
+│   └── StagingFull         bytes of uploads
 ├── UnknownThing            it does not exist, or belongs to another project
 │   ├── UnknownBag
 │   ├── BagNotReady         its job is still at work; carries the job
@@ -101,7 +104,7 @@ class DigestMismatch(UploadError):
 
 
 class StorageFull(UploadError):
-    """The disk of the staging folder is full."""
+    """A disk that uploads need is full, or would be."""
 
     code = "storage_full"
 
@@ -116,6 +119,29 @@ class NothingUsable(UploadError):
     """Every file of the upload was refused."""
 
     code = "nothing_usable"
+
+
+class TooBusy(ServiceError):
+    """More of the project waits already than may; carries `retry_after_seconds`."""
+
+    code = "too_busy"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that the answer must carry (RFC 6585, 4)."""
+        return {"Retry-After": str(self.extra["retry_after_seconds"])}
+
+
+class QueueFull(TooBusy):
+    """As many jobs wait as may."""
+
+    code = "queue_full"
+
+
+class StagingFull(TooBusy):
+    """As many bytes of uploads wait as may."""
+
+    code = "staging_full"
 
 
 class UnknownThing(ServiceError):

@@ -79,6 +79,12 @@ class NotificationHub:
         for listener in self._listeners.get((project, job_id), ()):
             listener.wake()
 
+    def _wake_all(self) -> None:
+        """Wakes everybody: without news they look for themselves, and more often."""
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.wake()
+
     async def run(self) -> None:
         """Listens until cancelled, and subscribes again whenever the broker went away."""
         silent = False
@@ -93,5 +99,7 @@ class NotificationHub:
                     log.warning("notifications_interrupted", error=type(error).__name__)
                 silent = True
             finally:
-                self.connected = False
+                if self.connected:
+                    self.connected = False
+                    self._wake_all()
             await asyncio.sleep(self._reconnect_s)

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slicebank_service.errors import BodyTooLarge, Unauthorized
+from slicebank_service.metrics import ServiceMetrics
 from slicebank_service.problems import FRAMEWORK_CODES, HTTP_STATUS, problem
 
 log = structlog.get_logger()
@@ -19,14 +20,22 @@ log = structlog.get_logger()
 # Answers without a key: state only, so that a load balancer needs none.
 OPEN_PATHS = frozenset({"/health", "/ready"})
 
+# What machines ask every few seconds is logged for those alone who want everything.
+QUIET_PATHS = OPEN_PATHS | {"/metrics"}
+
+UNMATCHED = "unmatched"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_VERSION = "/v1"
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class RequestIds:
-    """Gives each request an id (the client's own X-Request-ID where it is a plain one), logs the request, and turns a crash into a problem."""
+    """Gives each request an id (the client's own X-Request-ID where it is a plain one), logs and counts the request, and turns a crash into a problem."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: ServiceMetrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request (ASGI)."""
@@ -36,7 +45,13 @@ class RequestIds:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        status = 0
+        status = received = 0
+
+        async def counting_receive() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            return message
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -48,7 +63,7 @@ class RequestIds:
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, receive, send_with_id)
+                await self._app(scope, counting_receive, send_with_id)
             except Exception:
                 log.exception("request_crashed", method=scope["method"], route=_route(scope))
                 if status:  # the answer is under way: only a broken connection can still tell the client
@@ -61,9 +76,27 @@ class RequestIds:
                 )
                 await answer(scope, receive, send_with_id)
             finally:
-                seconds = round(time.perf_counter() - started, 4)
-                say = log.debug if scope["path"] in OPEN_PATHS else log.info
-                say("request", method=scope["method"], route=_route(scope), status=status, seconds=seconds)
+                seconds = time.perf_counter() - started
+                self._count(scope, status, seconds, received)
+                say = log.debug if scope["path"] in QUIET_PATHS else log.info
+                code = {"code": scope["state"]["code"]} if "code" in scope["state"] else {}
+                say(
+                    "request",
+                    method=scope["method"],
+                    route=_route(scope),
+                    status=status,
+                    seconds=round(seconds, 4),
+                    **code,
+                )
+
+    def _count(self, scope: Scope, status: int, seconds: float, received: int) -> None:
+        route = _route(scope)
+        # A method may be whatever word the client made up.
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(method, route, str(status)).inc()
+        self._metrics.seconds.labels(method, route).observe(max(0.0, seconds - scope["state"].get("waited_s", 0.0)))
+        if received:
+            self._metrics.received.labels(method, route).inc(received)
 
 
 class Keys:
@@ -144,4 +177,7 @@ class BodyLimit:
 
 def _route(scope: Scope) -> str:
     # The pattern, not the path: paths carry identifiers.
-    return getattr(scope.get("route"), "path", "unmatched")
+    pattern: str = getattr(scope.get("route"), "path", UNMATCHED)
+    # Some versions of FastAPI leave out the prefix under which a router was included.
+    missing = pattern != UNMATCHED and scope["path"].startswith(_VERSION) and not pattern.startswith(_VERSION)
+    return _VERSION + pattern if missing else pattern

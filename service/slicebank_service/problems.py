@@ -24,6 +24,9 @@ log = structlog.get_logger()
 
 PROBLEM_JSON = "application/problem+json"
 
+# A part that was restarted is back within seconds.
+_RETRY_SECONDS = 2
+
 # Every code of every room. 4xx is what a caller can mend; 500 is what only an operator can.
 HTTP_STATUS: Mapping[str, int] = MappingProxyType(
     {
@@ -37,6 +40,9 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "body_too_large": 413,
         "digest_mismatch": 400,
         "storage_full": 507,
+        "too_busy": 429,
+        "queue_full": 429,
+        "staging_full": 429,
         "client_disconnected": 400,
         "nothing_usable": 422,
         "unknown_thing": 404,
@@ -239,7 +245,10 @@ async def _known_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ImagingError | ModelsError | StoreError | ServiceError)  # noqa: S101 - narrows for mypy
     status = status_of(error)
     extra, headers = (error.extra, error.headers) if isinstance(error, ServiceError) else ({}, {})
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    request.state.code = error.code  # for the request's own log line, which is all that an outage costs
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers = {**headers, "Retry-After": str(_RETRY_SECONDS)}
+    elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request_failed", code=error.code, error=type(error).__name__)
     return problem(_request_id(request), status, error.code, str(error), extra=extra, headers=headers)
 

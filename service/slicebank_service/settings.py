@@ -62,7 +62,32 @@ class ServiceSettings(StoreSettings):
         description="How long a prediction from a stored bag is waited for before the answer is its job; it takes milliseconds.",
     )
     poll_seconds: float = Field(
-        2.0, gt=0, description="How often a waiting request looks for itself, in case a notification was lost."
+        2.0,
+        gt=0,
+        description="How often a waiting request looks for itself while the broker, which tells of news, is away.",
+    )
+    connected_poll_seconds: float = Field(
+        15.0,
+        gt=0,
+        description="The same while the broker is there: hundreds may wait, news wake them at once, and one is lost only with its sender.",
+    )
+    max_queued_jobs: int = Field(
+        20_000,
+        ge=1,
+        description="Queued jobs of the project, embed and import together and train apart, beyond which new ones are refused; "
+        "several cohorts of 5,000 series, and few enough to be counted and placed in milliseconds.",
+    )
+    max_staging_bytes: int = Field(
+        256 * GIBIBYTE,
+        ge=1,
+        description="Bytes of the project's uploads in staging beyond which new ones are refused; 2,000 thin series of 130 MB, "
+        "hours of work for a GPU: more would only be stored twice.",
+    )
+    min_free_bytes: int = Field(
+        GIBIBYTE,
+        ge=0,
+        description="What uploads leave free on the disks of staging and of a blob folder; jobs that run may still keep the pixels "
+        "of a 2,000-slice series, 1 GiB, and catalogue and broker can write.",
     )
     staging_sweep_seconds: float = Field(3600.0, gt=0, description="How often leftovers of uploads are looked for.")
     staging_orphan_seconds: float = Field(

@@ -57,11 +57,12 @@ def test_a_queued_job_is_cancelled_at_once_and_its_files_go(api: Api, world: Wor
     assert_problem(api.post(f"/v1/jobs/{job_id}/retry"), 409, "not_retryable")
 
 
-def test_a_running_job_is_asked_to_end(api: Api, worker: FakeWorker, make_files: MakeFiles) -> None:
+def test_a_running_job_is_asked_to_end(api: Api, world: World, worker: FakeWorker, make_files: MakeFiles) -> None:
     job_id = uploaded_job(api, make_files)
     worker.claim(job_id)
     job = api.post(f"/v1/jobs/{job_id}/cancel").json()
     assert (job["state"], job["cancel_requested"]) == ("running", True)
+    assert world.queue.hurried == [job_id]
 
 
 def test_a_job_that_succeeded_is_neither_cancelled_nor_retried(

@@ -7,12 +7,13 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy.exc import OperationalError
 
 import slicebank_imaging
 import slicebank_service
@@ -20,8 +21,11 @@ import slicebank_store
 from slicebank_imaging.errors import ImagingError
 from slicebank_models.errors import ModelsError
 from slicebank_service.errors import ServiceError, Unauthorized
+from slicebank_service.middleware import OPEN_PATHS
 from slicebank_service.problems import FRAMEWORK_CODES, HTTP_STATUS, problem
-from slicebank_store.errors import StoreError
+from slicebank_store.blobs import DirectoryBlobs
+from slicebank_store.catalogue import Catalogue
+from slicebank_store.errors import BlobsUnavailable, CatalogueUnavailable, StoreError
 from slicebank_store.notify import JobNews
 from tests.service.support import Api, World, assert_problem, serving
 
@@ -165,14 +169,22 @@ def test_the_key_opens(empty_api: Api) -> None:
 
 def test_health_and_readiness_need_no_key(empty_api: Api) -> None:
     assert empty_api.get("/health", key=None).json() == {"status": "ok"}
-    assert empty_api.get("/ready", key=None).json() == {"status": "ready", "catalogue": True, "notifications": True}
+    there = {"catalogue": True, "notifications": True, "blobs": True}
+    assert empty_api.get("/ready", key=None).json() == {"status": "ready", **there}
 
 
-class AwayCatalogue:
+class AwayCatalogue(Catalogue):
     """A catalogue whose database is away."""
 
     def ping(self) -> None:
-        raise OperationalError("SELECT 1", {}, Exception("away"))
+        raise CatalogueUnavailable("the database is away")
+
+
+class AwayBlobs(DirectoryBlobs):
+    """Blobs whose backend is away."""
+
+    def exists(self, key: str) -> bool:
+        raise BlobsUnavailable(f"nobody can tell of {key}")
 
 
 async def away_broker() -> AsyncIterator[JobNews | None]:
@@ -180,12 +192,18 @@ async def away_broker() -> AsyncIterator[JobNews | None]:
     yield None
 
 
-@pytest.mark.parametrize("gone", ["catalogue", "notifications"])
-def test_without_catalogue_or_broker_the_service_is_not_ready(world: World, gone: str) -> None:
-    away = {"catalogue": AwayCatalogue()} if gone == "catalogue" else {"news": away_broker}
-    with serving(replace(world, **away).app()) as api:  # type: ignore[arg-type]
-        response = api.get("/ready", key=None)
-    there = {"catalogue": True, "notifications": True}
+@pytest.mark.parametrize("gone", ["catalogue", "notifications", "blobs"])
+def test_the_service_is_not_ready_without_each_of_its_parts(world: World, gone: str) -> None:
+    url = world.settings.resolved_catalogue_url
+    with closing(AwayCatalogue.open(url)) as catalogue:
+        away: dict[str, Any] = {
+            "catalogue": {"catalogue": catalogue},
+            "notifications": {"news": away_broker},
+            "blobs": {"blobs": AwayBlobs(world.settings.resolved_blobs_dir)},
+        }
+        with serving(replace(world, **away[gone]).app()) as api:
+            response = api.get("/ready", key=None)
+    there = {"catalogue": True, "notifications": True, "blobs": True}
     assert (response.status_code, response.json()) == (503, {"status": "not ready", **there, gone: False})
 
 
@@ -242,7 +260,7 @@ def test_the_openapi_document_tells_of_the_key_and_of_problems(empty_api: Api) -
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     for path, methods in document["paths"].items():
         for operation in methods.values():
-            assert ("security" in operation) == path.startswith("/v1")
+            assert ("security" in operation) == (path not in OPEN_PATHS)
             assert "application/problem+json" in operation["responses"]["4XX"]["content"]
             assert "422" not in operation["responses"]
             assert len(operation["summary"]) > 3
@@ -252,7 +270,7 @@ def test_routes_are_those_of_this_version_and_no_stubs(empty_api: Api) -> None:
     paths = empty_api.get("/openapi.json").json()["paths"]
     found = {f"{method.upper()} {path.removeprefix('/v1')}" for path, methods in paths.items() for method in methods}
     assert found == {
-        "GET /health", "GET /ready",
+        "GET /health", "GET /ready", "GET /metrics",
         "POST /series", "GET /series", "GET /series/{series_uid}", "DELETE /series/{series_uid}",
         "POST /series/{series_uid}/bags",
         "GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/events", "POST /jobs/{job_id}/cancel",

@@ -3,12 +3,16 @@ from __future__ import annotations
 from typing import cast
 
 from fastapi import Request
+from starlette.datastructures import State
 
 from slicebank_service.waiting import wait_until_final
 from tests.service.support import Api, MakeFiles
 
 
 class GoneClient:
+    def __init__(self) -> None:
+        self.state = State()
+
     async def is_disconnected(self) -> bool:
         return True
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from slicebank_service.answers.times import iso, iso_or_none
+from slicebank_service.standing import Place
 from slicebank_store.catalogue import JobRecord
 from slicebank_store.types import JobState
 
@@ -58,12 +59,12 @@ class JobPage(BaseModel):
     next_cursor: str | None
 
 
-def job_view(job: JobRecord, *, queue_position: int | None, now: float) -> JobView:
+def job_view(job: JobRecord, *, place: Place | None, now: float) -> JobView:
     """Shows a job.
 
     Args:
         job: its row.
-        queue_position: how many jobs go before it; None unless it is queued.
+        place: where it stands; None unless it is queued.
         now: unix seconds, for the estimate of what is left.
     """
     error = None if job.error_code is None else JobError(code=job.error_code, detail=job.error_detail or "")
@@ -78,8 +79,8 @@ def job_view(job: JobRecord, *, queue_position: int | None, now: float) -> JobVi
         prediction_id=job.prediction_id,
         waits_for=job.waits_for,
         progress=Progress(done=job.progress_done, total=job.progress_total, unit=job.progress_unit),
-        queue_position=queue_position,
-        eta_seconds=_eta(job, now),
+        queue_position=None if place is None else place.position,
+        eta_seconds=_eta(job, place, now),
         attempts=job.attempts,
         stages=job.stages,
         cancel_requested=job.cancel_requested,
@@ -91,8 +92,10 @@ def job_view(job: JobRecord, *, queue_position: int | None, now: float) -> JobVi
     )
 
 
-def _eta(job: JobRecord, now: float) -> float | None:
-    """Seconds left if the job goes on as fast as so far; None where there is nothing to judge by."""
+def _eta(job: JobRecord, place: Place | None, now: float) -> float | None:
+    """Seconds left, by the place of a queued job, or if a running one goes on as fast as so far; None where nothing tells."""
+    if place is not None:
+        return None if place.eta_seconds is None else round(place.eta_seconds, 1)
     if (
         job.state is not JobState.RUNNING
         or job.started_at is None

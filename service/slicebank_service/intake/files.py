@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,7 +49,13 @@ class Sorted:
 
 
 def sort_files(
-    received: Sequence[ReceivedFile], folder: Path, options: ImportOptions, *, max_files: int, max_bytes: int
+    received: Sequence[ReceivedFile],
+    folder: Path,
+    options: ImportOptions,
+    *,
+    max_files: int,
+    max_bytes: int,
+    check_room: Callable[[], None],
 ) -> Sorted:
     """Judges every file of an upload; one that is bad never harms another.
 
@@ -60,21 +67,27 @@ def sort_files(
         options: import options.
         max_files: most files, archive members included.
         max_bytes: most bytes after unpacking.
+        check_room: called after each file; raises where no more may be written.
+
+    Raises:
+        OSError: the disk is full.
     """
     found = Sorted()
     left = _Allowance(max_files, max_bytes)
     for body in received:
-        for path, name in _members(body, folder / "unpacking", left, found.rejected):
-            ordinal = f"{len(found.names):06d}"
-            found.names[ordinal] = name
-            try:
-                header = read_file_header(path, file=ordinal, name=name, options=options)
-            except ImagingError as error:
-                found.rejected.append(Rejection(name, error.code, str(error)))
-                path.unlink()
-            else:
-                path.rename(folder / ordinal)
-                found.headers.append(header)
+        with closing(_members(body, folder / "unpacking", left, found.rejected)) as members:
+            for path, name in members:
+                check_room()
+                ordinal = f"{len(found.names):06d}"
+                found.names[ordinal] = name
+                try:
+                    header = read_file_header(path, file=ordinal, name=name, options=options)
+                except ImagingError as error:
+                    found.rejected.append(Rejection(name, error.code, str(error)))
+                    path.unlink()
+                else:
+                    path.rename(folder / ordinal)
+                    found.headers.append(header)
     shutil.rmtree(folder / "unpacking", ignore_errors=True)
     return found
 
@@ -93,7 +106,7 @@ class _Allowance:
 
 def _members(
     body: ReceivedFile, unpacking: Path, left: _Allowance, rejected: list[Rejection]
-) -> Iterator[tuple[Path, str]]:
+) -> Generator[tuple[Path, str], None, None]:
     """The files of one body: itself, or the members of an archive."""
     kind = _archive_kind(body)
     if kind is None:
@@ -103,13 +116,14 @@ def _members(
     unpacking.mkdir(exist_ok=True)
     limits = UnpackLimits(max_files=left.files, max_bytes=left.bytes)
     try:
-        for member in unpack(body.path, kind, unpacking, limits):
-            if isinstance(member, RejectedMember):
-                rejected.append(Rejection(member.name, member.code, member.detail))
-                continue
-            path = unpacking / member.file
-            left.note(path)
-            yield path, member.name
+        with closing(unpack(body.path, kind, unpacking, limits)) as members:
+            for member in members:
+                if isinstance(member, RejectedMember):
+                    rejected.append(Rejection(member.name, member.code, member.detail))
+                    continue
+                path = unpacking / member.file
+                left.note(path)
+                yield path, member.name
     except ImagingError as error:
         rejected.append(Rejection(body.name, error.code, str(error)))
     finally:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import errno
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from email.message import Message
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +22,6 @@ from slicebank_service.errors import (
     ClientGone,
     DigestMismatch,
     EmptyBody,
-    StorageFull,
     UnsupportedMedia,
 )
 from slicebank_service.intake.multipart import MultipartFiles
@@ -78,6 +76,7 @@ async def receive(
     content_digest: str,
     max_bytes: int,
     max_files: int,
+    check_room: Callable[[int], None],
 ) -> ReceivedUpload:
     """Streams a body into an existing folder.
 
@@ -89,9 +88,11 @@ async def receive(
         content_digest: the request's Content-Digest (RFC 9530); checked when it names sha-256.
         max_bytes: most bytes taken.
         max_files: most files taken.
+        check_room: called with the bytes to be written before each block of them; raises StorageFull where they must not be.
 
     Raises:
         EmptyBody, MalformedUpload, UnsupportedMedia, BodyTooLarge, TooManyFiles, DigestMismatch, StorageFull, ClientGone: as they say.
+        OSError: the disk cannot be written.
     """
     promised = _promised_sha256(content_digest)
     sink = await anyio.to_thread.run_sync(_open_sink, content_type, content_encoding, folder, max_files)
@@ -99,6 +100,7 @@ async def receive(
     size = 0
 
     def take(block: bytes) -> None:
+        check_room(len(block))
         digest.update(block)
         sink.feed(block)
 
@@ -120,12 +122,6 @@ async def receive(
         files = await anyio.to_thread.run_sync(sink.finish)
     except ClientDisconnect as error:
         raise ClientGone("the connection closed before the upload was complete; nothing of it was kept") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(
-                "the disk of the staging folder is full; free space there and send the upload again"
-            ) from error
-        raise
     finally:
         sink.close()
     if promised is not None and digest.digest() != promised:

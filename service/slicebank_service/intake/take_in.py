@@ -78,6 +78,7 @@ def take_in(context: Context, upload: Upload, received: ReceivedUpload, request:
 
     Raises:
         WeightsMissing: the encoder cannot be used; nothing was taken in.
+        StorageFull: an archive would fill the disk; nothing was taken in.
     """
     embed = _embed_request(upload.upload_id, request)
     settings = context.settings
@@ -87,6 +88,7 @@ def take_in(context: Context, upload: Upload, received: ReceivedUpload, request:
         request.options,
         max_files=settings.max_upload_files,
         max_bytes=settings.max_inflated_bytes,
+        check_room=context.admission.check_disks,
     )
     grouping = group_series(files.headers, request.options)
     rejected = files.rejected + [Rejection(files.names[item.file], item.code, item.detail) for item in grouping.refused]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -13,10 +12,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from slicebank_service.answers.bags import BagPage, BagView, bag_view, write_npz
 from slicebank_service.answers.files import file_response
-from slicebank_service.answers.jobs import job_view
 from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
 from slicebank_service.errors import BagNotReady, UnknownBag
 from slicebank_service.removal import remove_files
+from slicebank_service.routers.jobs import show
 from slicebank_store.blobs import BlobReader, FileReader
 from slicebank_store.catalogue import BagRecord
 
@@ -106,7 +105,7 @@ def find_bag(context: Context, bag_id: str) -> BagRecord:
     job = context.catalogue.jobs.latest_for_bag(context.project, bag_id)
     if job is None:
         raise UnknownBag(f"There is no bag {bag_id[:40]}: see the list of bags, or upload its series.")
-    view = job_view(job, queue_position=context.catalogue.jobs.queue_position(job), now=time.time())
+    view = show(context, job)
     if job.state.final:
         raise UnknownBag(
             f"There is no bag {bag_id[:40]}: its job {job.job_id} is {job.state.value}.", job=view.model_dump()

@@ -13,6 +13,7 @@ from slicebank_models.errors import BadTask, BadTrainingValue
 from slicebank_models.heads.spec import TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import Case, check_cases, resolve_targets
 from slicebank_models.registry import DEFAULT_ENCODER
+from slicebank_service.admission import TRAIN_KINDS
 from slicebank_service.answers.head_tables import predictions_csv
 from slicebank_service.answers.heads import HeadAccepted, HeadDetail, HeadPage, HeadView, head_detail, head_view
 from slicebank_service.cohorts.cases import Matched, match_bags
@@ -55,6 +56,7 @@ class HeadRequest(BaseModel):
 @router.post("", status_code=202)
 def create_head(context: Ctx, request: HeadRequest) -> HeadAccepted:
     """Trains a new version of a head on stored bags; everything that can be wrong is said before a job is made."""
+    context.admission.check_queue(TRAIN_KINDS)
     training = TrainingSpec.parse(request.training)
     task = TaskSpec.parse(request.task)
     if not all(label.isprintable() for label in task.labels):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
-from sqlalchemy.exc import SQLAlchemyError
 
 from slicebank_service.context import Ctx
-from slicebank_store.errors import StoreError
+from slicebank_store.errors import CatalogueError, StoreError
 
 router = APIRouter(tags=["health"])
 
@@ -24,6 +23,7 @@ class Readiness(BaseModel):
     status: str
     catalogue: bool
     notifications: bool
+    blobs: bool
 
 
 @router.get("/health")
@@ -34,14 +34,20 @@ async def health() -> Health:
 
 @router.get("/ready", responses={503: {"model": Readiness}})
 def ready(context: Ctx, response: Response) -> Readiness:
-    """Says whether the catalogue answers and the broker tells of job changes; 503 without either."""
+    """Says which parts are there: the catalogue, the broker that tells of job changes, and the blobs; 503 unless all are."""
     try:
         context.catalogue.ping()
         catalogue = True
-    except (StoreError, SQLAlchemyError):
+    except CatalogueError:
         catalogue = False
     notifications = context.hub.connected
-    there = catalogue and notifications
+    try:
+        context.blobs.exists(f"{context.project}/ready")  # any key does: what counts is an answer
+        blobs = True
+    except StoreError:
+        blobs = False
+    there = catalogue and notifications and blobs
     if not there:
         response.status_code = 503
-    return Readiness(status="ready" if there else "not ready", catalogue=catalogue, notifications=notifications)
+    status = "ready" if there else "not ready"
+    return Readiness(status=status, catalogue=catalogue, notifications=notifications, blobs=blobs)

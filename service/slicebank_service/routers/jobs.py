@@ -14,7 +14,7 @@ from slicebank_service.answers.jobs import JobPage, JobView, job_view
 from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
 from slicebank_service.dispatching import dispatch
 from slicebank_service.removal import remove_uploads
-from slicebank_service.waiting import wait_until_final
+from slicebank_service.waiting import poll_seconds, wait_until_final, waiting_uncounted
 from slicebank_store.catalogue import JobRecord
 from slicebank_store.errors import UnknownJob
 from slicebank_store.types import JobKind, JobState
@@ -38,7 +38,9 @@ def list_jobs(
     page = context.catalogue.jobs.list(
         context.project, state=state, kind=kind, series_uid=series_uid, limit=limit, cursor=cursor
     )
-    return JobPage(items=[show(context, job) for job in page.items], next_cursor=page.next_cursor)
+    places, now = context.standing.of(page.items), time.time()
+    items = [job_view(job, place=places.get(job.job_id), now=now) for job in page.items]
+    return JobPage(items=items, next_cursor=page.next_cursor)
 
 
 @router.get("/{job_id}")
@@ -49,19 +51,27 @@ async def get_job(
     wait: Annotated[float, Query(ge=0, description="Seconds to wait for the job's end.")] = 0.0,
 ) -> JobView:
     """Shows a job, at once or when it has ended."""
-    jobs = await wait_until_final(context, request, [job_id], wait)
-    if not jobs:
+    if wait > 0:
+        await wait_until_final(context, request, [job_id], wait)
+
+    # One hop to a thread for both questions: hundreds of clients poll here.
+    def look() -> JobView | None:
+        job = context.catalogue.jobs.get(context.project, job_id)
+        return None if job is None else show(context, job)
+
+    view = await anyio.to_thread.run_sync(look)
+    if view is None:
         raise _unknown(job_id)
-    return await anyio.to_thread.run_sync(show, context, jobs[0])
+    return view
 
 
 @router.get("/{job_id}/events", response_class=StreamingResponse)
-async def job_events(context: Ctx, job_id: Identifier) -> StreamingResponse:
+async def job_events(context: Ctx, request: Request, job_id: Identifier) -> StreamingResponse:
     """Streams a job as server-sent events: one event `job` a change, the last one when it has ended."""
     if await anyio.to_thread.run_sync(context.catalogue.jobs.get, context.project, job_id) is None:
         raise _unknown(job_id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(context, job_id), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_events(context, request, job_id), media_type="text/event-stream", headers=headers)
 
 
 @router.post("/{job_id}/cancel")
@@ -70,7 +80,9 @@ async def cancel_job(context: Ctx, job_id: Identifier) -> JobView:
 
     def cancel() -> JobView:
         job = context.catalogue.jobs.request_cancel(context.project, job_id)
-        if job.state.final and job.staging is not None:
+        if not job.state.final:
+            context.queue.hurry(job_id)
+        elif job.staging is not None:
             remove_uploads(context, [job.staging])
         return show(context, job)
 
@@ -89,17 +101,21 @@ def retry_job(context: Ctx, job_id: Identifier) -> JobView:
 
 def show(context: Context, job: JobRecord) -> JobView:
     """A job with its place in the queue."""
-    return job_view(job, queue_position=context.catalogue.jobs.queue_position(job), now=time.time())
+    return job_view(job, place=context.standing.of([job]).get(job.job_id), now=time.time())
 
 
-async def _events(context: Context, job_id: str) -> AsyncIterator[str]:
+async def _events(context: Context, request: Request, job_id: str) -> AsyncIterator[str]:
     def look() -> JobView | None:
         job = context.catalogue.jobs.get(context.project, job_id)
         return None if job is None else show(context, job)
 
     sent: str | None = None
     said_at = time.monotonic()
-    with context.hub.listen(context.project, [job_id]) as listener:
+    with (
+        context.hub.listen(context.project, [job_id]) as listener,
+        context.metrics.streams.track_inprogress(),
+        waiting_uncounted(request),
+    ):
         while (view := await anyio.to_thread.run_sync(look)) is not None:
             data = view.model_dump_json()
             now = time.monotonic()
@@ -113,7 +129,7 @@ async def _events(context: Context, job_id: str) -> AsyncIterator[str]:
                 said_at = now
             if JobState(view.state).final:
                 return
-            await listener.changed(context.settings.poll_seconds)
+            await listener.changed(min(poll_seconds(context), _KEEP_ALIVE_SECONDS))
 
 
 def _unknown(job_id: str) -> UnknownJob:

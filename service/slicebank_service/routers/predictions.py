@@ -156,7 +156,7 @@ async def _outcome(context: Context, request: Request, job: JobRecord, patience:
 
 
 def _failure(context: Context, job: JobRecord) -> PredictionFailed:
-    view = job_view(job, queue_position=None, now=time.time()).model_dump()
+    view = job_view(job, place=None, now=time.time()).model_dump()
     if job.state is JobState.FAILED and job.waits_for is not None:
         return DependencyFailed(f"the bag to answer from was not made: {_cause(context, job.waits_for)}", job=view)
     return PredictionFailed(_ending(job), job=view)

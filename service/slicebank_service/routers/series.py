@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from slicebank_imaging.options import ImportOptions
 from slicebank_models.registry import DEFAULT_ENCODER
+from slicebank_service.admission import EMBED_KINDS, full_disks_said
 from slicebank_service.answers.series import (
     BagAsked,
     SeriesDetail,
@@ -29,7 +30,7 @@ from slicebank_service.errors import NothingUsable
 from slicebank_service.recipes import STANDARD, recipe_of
 from slicebank_service.removal import remove_files, remove_uploads
 from slicebank_service.waiting import wait_until_final
-from slicebank_store.errors import UnknownSeries
+from slicebank_store.errors import CatalogueUnavailable, UnknownSeries
 from slicebank_store.types import BagLevel, JobKind, Priority
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ async def upload_series(
 ) -> UploadAnswer:
     """Takes CT series in: answers what was accepted and, file by file, what was not and why; embedding goes on in jobs.
 
-    202 while jobs are at work, 200 when all are final, 422 where nothing was usable.
+    202 while jobs are at work, 200 when all are final, 422 where nothing was usable. While too much waits already the answer is 429 with
+    Retry-After, and 507 while a disk is nearly full, before the body is read: whether the series is known cannot be told by then.
     """
     # Here and below, because intake brings pydicom and numpy, and a service should answer before its first upload.
     from slicebank_service.intake.take_in import IntakeRequest
@@ -111,12 +113,14 @@ async def upload_series(
         study_uid=study_uid,
         options=ImportOptions.parse(assume_rescale, force),
     )
-    intake = await _staged(context, request, wanted)
-    if not intake.taken:
-        raise NothingUsable(
-            f"none of the {len(intake.rejected)} files can be used; `rejected` says why, file by file",
-            rejected=[rejected(item).model_dump() for item in intake.rejected],
-        )
+    with context.metrics.upload():
+        await anyio.to_thread.run_sync(context.admission.check_upload, _length(request))
+        intake = await _staged(context, request, wanted)
+        if not intake.taken:
+            raise NothingUsable(
+                f"none of the {len(intake.rejected)} files can be used; `rejected` says why, file by file",
+                rejected=[rejected(item).model_dump() for item in intake.rejected],
+            )
     job_ids = [item.submitted.job_id for item in intake.taken]
     jobs = {job.job_id: job for job in await wait_until_final(context, request, job_ids, wait)}
     if all(job.state.final for job in jobs.values()):
@@ -177,6 +181,7 @@ def make_bag(
     wanted: Annotated[BagRequest, Body(default_factory=BagRequest)],
 ) -> BagAsked:
     """Makes another bag of a series whose pixels are kept; 200 where it exists already."""
+    context.admission.check_queue(EMBED_KINDS)
     card = context.registry.get(wanted.encoder)
     recipe = recipe_of(card, windows=wanted.windows, precision=wanted.precision)
     submitted = context.catalogue.submissions.submit_kept(
@@ -203,31 +208,47 @@ async def _staged(context: Context, request: Request, wanted: IntakeRequest) -> 
     from slicebank_service.intake.take_in import take_in
 
     settings = context.settings
-    upload = await anyio.to_thread.run_sync(context.staging.new)
+    with full_disks_said():
+        upload = await anyio.to_thread.run_sync(context.staging.new)
     try:
-        received = await receive(
-            request.stream(),
-            upload.folder,
-            content_type=request.headers.get("content-type", ""),
-            content_encoding=request.headers.get("content-encoding", ""),
-            content_digest=request.headers.get("content-digest", ""),
-            max_bytes=settings.max_upload_bytes,
-            max_files=settings.max_upload_files,
-        )
-        log.info(
-            "upload_received",
-            upload_id=upload.upload_id,
-            bytes=received.size_bytes,
-            sha256=received.sha256,
-            bodies=len(received.files),
-        )
-        return await anyio.to_thread.run_sync(
-            take_in, context, upload, received, wanted, limiter=context.intake_limiter
-        )
+        with full_disks_said():
+            received = await receive(
+                request.stream(),
+                upload.folder,
+                content_type=request.headers.get("content-type", ""),
+                content_encoding=request.headers.get("content-encoding", ""),
+                content_digest=request.headers.get("content-digest", ""),
+                max_bytes=settings.max_upload_bytes,
+                max_files=settings.max_upload_files,
+                check_room=context.admission.check_disks,
+            )
+            log.info(
+                "upload_received",
+                upload_id=upload.upload_id,
+                bytes=received.size_bytes,
+                sha256=received.sha256,
+                bodies=len(received.files),
+            )
+            return await anyio.to_thread.run_sync(
+                take_in, context, upload, received, wanted, limiter=context.intake_limiter
+            )
     finally:
         # A client that goes away cancels this task, and its files must go all the same.
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(remove_uploads, context, [upload.upload_id])
+            await anyio.to_thread.run_sync(_tidy, context, upload.upload_id)
+
+
+def _tidy(context: Context, upload_id: str) -> None:
+    try:
+        remove_uploads(context, [upload_id])
+    except CatalogueUnavailable as error:
+        # Whether a job needs the files cannot be told now; the sweep of staging removes them if none does.
+        log.warning("upload_not_tidied", upload_id=upload_id, detail=str(error))
+
+
+def _length(request: Request) -> int | None:
+    given = request.headers.get("content-length", "")
+    return int(given) if given.isascii() and given.isdigit() else None
 
 
 def _pseudonym(context: Context, patient: str) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+from slicebank_store.catalogue.backlog import Backlog
 from slicebank_store.catalogue.bags import Bags
 from slicebank_store.catalogue.deletions import Deletions
 from slicebank_store.catalogue.engine import Database
@@ -26,6 +27,7 @@ class Catalogue:
         series: series and revisions.
         bags: bags.
         jobs: the job ledger.
+        backlog: counts of unfinished jobs.
         heads: head versions.
         predictions: answers.
         submissions: from uploads to jobs.
@@ -39,6 +41,7 @@ class Catalogue:
         self.series = Series(database)
         self.bags = Bags(database)
         self.jobs = Jobs(database, clock)
+        self.backlog = Backlog(database)
         self.heads = Heads(database, clock)
         self.predictions = Predictions(database)
         self.submissions = Submissions(database, clock)
@@ -57,6 +60,7 @@ class Catalogue:
         Raises:
             CatalogueMissing: there is none at this address.
             SchemaMismatch: it was written by another version; the sentence says what to do.
+            CatalogueUnavailable: the database does not answer.
             CatalogueError: the URL is not usable.
         """
         database = Database(url)
@@ -77,6 +81,7 @@ class Catalogue:
 
         Raises:
             SchemaMismatch: it was written by a newer version.
+            CatalogueUnavailable: the database does not answer.
             CatalogueError: the URL is not usable.
         """
         database = Database(url)
@@ -88,7 +93,11 @@ class Catalogue:
         return cls(database, clock)
 
     def ping(self) -> None:
-        """Asks the database for a sign of life; raises what the database raises."""
+        """Asks the database for a sign of life.
+
+        Raises:
+            CatalogueUnavailable: it gives none.
+        """
         with self._database.read() as connection:
             connection.exec_driver_sql("SELECT 1")
 

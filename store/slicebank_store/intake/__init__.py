@@ -1,5 +1,6 @@
 """Uploads on their way into the store."""
 
 from slicebank_store.intake.staging import Staging, Upload
+from slicebank_store.intake.weighing import StagedBytes
 
-__all__ = ["Staging", "Upload"]
+__all__ = ["StagedBytes", "Staging", "Upload"]
