@@ -10,6 +10,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, Self, TypeVar
 
+from tests.cluster.processes import free_ports
+
 T = TypeVar("T")
 
 _CHUNK = 1 << 16
@@ -36,7 +38,7 @@ class Proxy:
         self._delay_s = 0.0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
-        self.port = 0
+        self.port = free_ports(1)[0]
         self._call(self._listen())
 
     @property
@@ -65,7 +67,6 @@ class Proxy:
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _refuse(self) -> None:
         if self._server is not None:

@@ -15,7 +15,7 @@ def tell(text: str) -> None:
     sys.stdout.flush()
 
 
-def report(title: str, faults: Sequence[Fault], outcome: Outcome, expected: int, orphans: Sequence[str]) -> str:
+def report(title: str, faults: Sequence[Fault], outcome: Outcome, expected: int, left: Sequence[str]) -> str:
     """A few lines: what was done twice, and how often clients had to ask again.
 
     Args:
@@ -23,7 +23,7 @@ def report(title: str, faults: Sequence[Fault], outcome: Outcome, expected: int,
         faults: that were injected.
         outcome: of the run.
         expected: rows of all bags.
-        orphans: what nobody names in the bucket.
+        left: what nobody needs any more, before `slicebank admin gc`.
     """
     work = outcome.work
     again = work.claims - work.jobs
@@ -34,6 +34,6 @@ def report(title: str, faults: Sequence[Fault], outcome: Outcome, expected: int,
         f"jobs taken again {again}, attempts counted {work.attempts - work.jobs}, leases lost without progress {work.lost_leases}",
         f"uploads not acknowledged at once: {refused}",
         f"answers that no outage explains: {outcome.faults or 'none'}",
-        f"blobs that nobody names: {len(orphans)}",
+        f"left for `slicebank admin gc`: {len(left)}",
     ]
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from tests.chaos.faults import make_schedule
 from tests.chaos.load import Load, rows_of
 from tests.chaos.reporting import report, tell
 from tests.chaos.running import break_on_schedule, run_load
-from tests.chaos.verdict import judge, orphans
+from tests.chaos.verdict import judge, leftovers, tidied
 from tests.cluster.shape import Shape
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
@@ -35,12 +35,12 @@ def test_without_faults_every_row_once_and_with_them_every_series_its_bag(big_st
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     expected = rows_of(big_stage.pieces)
     calm = run_undisturbed(big_stage, quiet_s=QUIET_S)
-    tell(report("nothing fails", [], calm.outcome, expected, orphans(big_stage.cluster)))
+    tell(report("nothing fails", [], calm.outcome, expected, leftovers(big_stage.cluster)))
     assert calm.wrong == []
     assert calm.outcome.faults == []
     assert calm.outcome.rows == expected, "rows encoded, to the row"
     assert calm.outcome.work.claims == calm.outcome.work.attempts == SERIES
-    assert orphans(big_stage.cluster) == []
+    assert leftovers(big_stage.cluster) == []
 
     faults = make_schedule(seed, SHAPE, count=FAULTS, every_s=EVERY_S)
     tell(f"CHAOS_SEED={seed}")
@@ -49,10 +49,11 @@ def test_without_faults_every_row_once_and_with_them_every_series_its_bag(big_st
         break_on_schedule(big_stage.cluster, big_stage.breaker, faults, tell)
 
     # Three clients that pause so long spread the series over the whole schedule.
-    pause_s = 2.4 * FAULTS * EVERY_S / SERIES
+    pause_s = 2.8 * FAULTS * EVERY_S / SERIES
     outcome = run_load(big_stage.cluster, big_stage.pieces, pause_s=pause_s, quiet_s=QUIET_S, meanwhile=wreck)
     verdict = judge(big_stage.cluster, outcome.accepted, undisturbed=calm.bags)
-    tell(report(f"seed {seed}", faults, outcome, expected, orphans(big_stage.cluster)))
+    tell(report(f"seed {seed}", faults, outcome, expected, leftovers(big_stage.cluster)))
     assert verdict.wrong == []
-    assert len(outcome.accepted) == SERIES
+    assert len(outcome.accepted) == outcome.work.jobs == SERIES
+    assert tidied(big_stage.cluster) == []
     assert outcome.faults == []

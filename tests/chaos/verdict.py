@@ -110,10 +110,23 @@ def judge(
     return verdict
 
 
-def orphans(cluster: Cluster) -> list[str]:
-    """Everything in the bucket that no row of the catalogue names, parts of unfinished uploads among them."""
+def leftovers(cluster: Cluster) -> list[str]:
+    """Everything in the bucket that no row of the catalogue names, and every file in the making or waiting to be embedded."""
     named = {f"blobs/{row['blob_key']}" for row in _query(cluster, "SELECT blob_key FROM bags")}
-    return sorted(set(cluster.seaweed.names()) - named)
+    scratch = (
+        path for path in (cluster.data_dir / "scratch").rglob("*") if path.is_file() and not path.name.endswith(".lock")
+    )
+    return [*sorted(set(cluster.seaweed.names()) - named), *map(str, scratch), *map(str, staged(cluster))]
+
+
+def tidied(cluster: Cluster) -> list[str]:
+    """What is wrong after `slicebank admin gc`: by slicebank's own word, and what is left over all the same."""
+    wrong = []
+    for command in ("gc", "verify"):
+        done = cluster.command("admin", command)
+        if done.returncode != 0:
+            wrong.append(f"admin {command} ends with {done.returncode}: {done.stdout}{done.stderr}")
+    return wrong + leftovers(cluster)
 
 
 def staged(cluster: Cluster) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -168,6 +169,21 @@ class Cluster:
     def catalogue(self) -> Catalogue:
         """The catalogue, past any proxy; the caller's to close."""
         return Catalogue.open(self.catalogue_url)
+
+    def logged(self, event: str) -> int:
+        """How often the processes of slicebank have logged an event."""
+        logs = (self.log_dir / f"{name}.log" for name in self._named)
+        return sum(log.read_text(errors="replace").count(f'"event": "{event}"') for log in logs)
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs `slicebank ARGUMENTS` on a machine of the cluster."""
+        return subprocess.run(
+            [sys.executable, "-m", "slicebank", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def stop(self) -> None:
         """Ends everything, workers first."""

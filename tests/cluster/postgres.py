@@ -10,8 +10,10 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import psycopg
 
@@ -32,11 +34,12 @@ class PostgresServer:
         password: of its one user.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         """Makes the data folder.
 
         Args:
             folder: of its log; of its data too, unless this is root, whose folders the server could not enter.
+            settings: of the server, instead of those that suit tests.
         """
         folder.mkdir(parents=True, exist_ok=True)
         user = _UNPRIVILEGED if os.geteuid() == 0 else None
@@ -55,6 +58,7 @@ class PostgresServer:
             "fsync": "off",
             "max_connections": "300",
             "shared_buffers": "32MB",
+            **settings,
         }
         command = [str(_binary("postgres")), "-D", str(self._data)]
         command += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]

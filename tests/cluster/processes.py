@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from slicebank_service.serving.children import ending_with_parent
 
 _GRACE_S = 30.0
+# Below what Linux and macOS give to outgoing connections: one of those could take the port of a server that is being started again.
+_PORTS = range(15_000, 32_000)
 
 
 class ServerProcess:
@@ -85,9 +87,12 @@ class ServerProcess:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that are free now, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+    """Ports of this machine that are free now, all different, and that no outgoing connection will take meanwhile."""
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as trial, contextlib.suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError("this machine has no free ports")
