@@ -6,7 +6,7 @@ from collections.abc import Collection
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, bindparam, select
+from sqlalchemy import ColumnElement, RowMapping, Table, and_, bindparam, select
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.paging import fetch_page
@@ -70,17 +70,22 @@ class Series:
 
     def current_revisions(self, project: str, series_uids: Collection[str]) -> dict[str, RevisionRecord]:
         """The current revision of each of many series, by SeriesInstanceUID; series that are not there are left out."""
-        here = and_(series.c.project == project, series.c.series_uid.in_(bindparam("wanted", expanding=True)))
-        query = select(revisions).join(series, _current(revisions)).where(here)
-        inner = select(*STACK_COLUMNS).join(series, _current(stacks)).where(here).order_by(stacks.c.stack)
+        wanted = bindparam("wanted", expanding=True)
+        query, inner = (
+            select(*columns)
+            .join(series, _current(table))
+            .where(table.c.project == project, table.c.series_uid.in_(wanted))
+            for table, columns in ((revisions, list(revisions.c)), (stacks, STACK_COLUMNS))
+        )
+        inner = inner.order_by(stacks.c.stack)
         found = {}
-        wanted = iter(sorted(set(series_uids)))
+        rest = iter(sorted(set(series_uids)))
         with self._database.read() as connection:
-            while chunk := list(islice(wanted, _IN_CHUNK)):
+            while chunk := list(islice(rest, _IN_CHUNK)):
                 members: dict[str, list[RowMapping]] = {}
-                for row in connection.execute(inner, {"wanted": chunk}).mappings():
+                for row in connection.execute(inner, {"wanted": chunk}).mappings().all():
                     members.setdefault(row["series_uid"], []).append(row)
-                for row in connection.execute(query, {"wanted": chunk}).mappings():
+                for row in connection.execute(query, {"wanted": chunk}).mappings().all():
                     found[str(row["series_uid"])] = _revision(row, members.get(row["series_uid"], []))
         return found
 
