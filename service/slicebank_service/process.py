@@ -9,6 +9,7 @@ import sys
 from functools import partial
 
 import uvicorn
+from prometheus_client import disable_created_metrics
 
 from slicebank_models.registry import EncoderRegistry
 from slicebank_service.app import create_app
@@ -46,6 +47,7 @@ def run(arguments: list[str] | None) -> int:
         )
         return 2
     configure_logging(settings.log_level, quieter=_QUIETER)
+    disable_created_metrics()  # a time beside every counter would double what Prometheus stores
     try:
         catalogue = Catalogue.open(settings.resolved_catalogue_url)
     except StoreError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from slicebank_store.catalogue import Catalogue
 from slicebank_store.catalogue.records import JobRecord
@@ -16,6 +17,7 @@ from slicebank_store.types import JobState
 from slicebank_worker.gate import Gate
 from slicebank_worker.jobs.outcome import JobRunner, run_jobs
 from slicebank_worker.leases import Leases
+from slicebank_worker.metrics import JobMeter
 from slicebank_worker.roles import open_role
 from slicebank_worker.runtime import Role, Runtime
 from slicebank_worker.settings import WorkerSettings
@@ -73,6 +75,7 @@ def workshop(tmp_path: Path, empty_catalogue: Path) -> Iterator[Workshop]:
         scratch = tmp_path / "scratch"
         scratch.mkdir()
         with ThreadPoolExecutor(2) as decoders:
+            metrics = CollectorRegistry()
             runtime = Runtime(
                 settings=settings,
                 name="test",
@@ -86,6 +89,8 @@ def workshop(tmp_path: Path, empty_catalogue: Path) -> Iterator[Workshop]:
                 gate=Gate(),
                 sweeper=sweeper,
                 slots=Slots(4),
+                metrics=metrics,
+                meter=JobMeter(metrics, lambda: leases.held),
                 decoders=decoders,
                 scratch=scratch,
             )

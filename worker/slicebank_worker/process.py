@@ -7,12 +7,15 @@ import logging
 import sys
 from contextlib import ExitStack
 
+from prometheus_client import disable_created_metrics
+
 from slicebank_store.errors import StoreError
 from slicebank_store.logs import configure_logging
 from slicebank_store.workers import WorkerBoard
 from slicebank_worker.allocator import keep_freed_memory
 from slicebank_worker.app import build_app, run_app
 from slicebank_worker.errors import WorkerError
+from slicebank_worker.metrics import metrics_served
 from slicebank_worker.reporting import Reporter
 from slicebank_worker.roles import open_role
 from slicebank_worker.runtime import Role, open_runtime
@@ -26,6 +29,7 @@ def run(arguments: list[str] | None) -> int:
     role: Role = parser.parse_args(arguments).role
     settings = WorkerSettings()
     keep_freed_memory()
+    disable_created_metrics()  # a time beside every counter would double what Prometheus stores
     configure_logging(settings.log_level, quieter={"celery": logging.WARNING, "kombu": logging.WARNING})
     try:
         with ExitStack() as stack:
@@ -34,6 +38,7 @@ def run(arguments: list[str] | None) -> int:
             board = WorkerBoard(settings.resolved_broker_url)
             stack.callback(board.close)
             stack.enter_context(Reporter(board, service.describe, settings.report_seconds))
+            stack.enter_context(metrics_served(runtime.metrics, settings.metrics_host, settings.metrics_port))
             app = build_app(runtime, role, service.runner)
             return run_app(
                 app,

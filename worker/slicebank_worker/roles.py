@@ -25,6 +25,7 @@ from slicebank_worker.jobs.embed import Embedder
 from slicebank_worker.jobs.outcome import JobRunner
 from slicebank_worker.jobs.predict import Predictor
 from slicebank_worker.jobs.train import Trainer
+from slicebank_worker.metrics import EngineCollector
 from slicebank_worker.runtime import Role, Runtime
 
 log = structlog.get_logger()
@@ -75,6 +76,9 @@ def _embedding(runtime: Runtime) -> Iterator[RoleService]:
         engine.warm(EncoderKey(default.id, default.weights_digest, "standard"))
         series = SeriesEncoder(engine, runtime.decoders, settings.decode_threads, rows_on_device=plan.on_gpu)
         describe = _embed_status(runtime, series, plan)
+        runtime.metrics.register(
+            EngineCollector(engine.usage, lambda: series.slices, lambda: series.decoding_s, settings.decode_threads)
+        )
         yield RoleService(Embedder(runtime, series).run, concurrency=settings.jobs_at_once, describe=describe)
     finally:
         engine.close()

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import torch
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from slicebank_models.registry import EncoderRegistry
 from slicebank_store.blobs import BlobStore, open_blobs
@@ -23,6 +24,7 @@ from slicebank_store.scratch import open_scratch
 from slicebank_worker.gate import Gate
 from slicebank_worker.hurrying import Hurrier
 from slicebank_worker.leases import Leases
+from slicebank_worker.metrics import JobMeter
 from slicebank_worker.settings import WorkerSettings
 from slicebank_worker.slots import Slots
 from slicebank_worker.sweeper import Sweeper
@@ -43,6 +45,8 @@ class Runtime:
     Attributes:
         name: this worker in leases: host, role and process id.
         slots: bounds the bulk jobs in hand.
+        metrics: what Prometheus is told of this process.
+        meter: counts the jobs that leave its hands.
         decoders: threads that decode pixels.
         scratch: a folder of this process's own for files in the making; gone when the process ends.
     """
@@ -59,6 +63,8 @@ class Runtime:
     gate: Gate
     sweeper: Sweeper
     slots: Slots
+    metrics: CollectorRegistry
+    meter: JobMeter
     decoders: ThreadPoolExecutor
     scratch: Path
 
@@ -90,6 +96,8 @@ def open_runtime(settings: WorkerSettings, role: Role) -> Iterator[Runtime]:
             lease_s=settings.lease_seconds,
         )
         stack.callback(sweeper.close)
+        metrics = CollectorRegistry()
+        ProcessCollector(registry=metrics)
         # Slices are decoded and resized side by side; one that used all cores would take them from the encoder.
         decoders = ThreadPoolExecutor(
             settings.decode_threads, "decode", initializer=torch.set_num_threads, initargs=(1,)
@@ -108,6 +116,8 @@ def open_runtime(settings: WorkerSettings, role: Role) -> Iterator[Runtime]:
             gate=Gate(),
             sweeper=sweeper,
             slots=Slots(settings.jobs_at_once if role is Role.EMBED else 1),
+            metrics=metrics,
+            meter=JobMeter(metrics, lambda: leases.held),
             decoders=decoders,
             scratch=stack.enter_context(open_scratch(settings.resolved_scratch_dir, role.value)),
         )

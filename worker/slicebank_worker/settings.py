@@ -67,4 +67,13 @@ class WorkerSettings(StoreSettings):
         0.05, ge=0, le=1, description="Share of a series' slices that may fail to decode before the job fails."
     )
     thumbnails: bool = Field(True, description="Keep a 256 px JPEG of every slice in the bag.")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port that answers Prometheus, of each worker process its own; 0 opens none.",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address of that port; it asks for no key, so the default is this machine alone."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")

@@ -5,6 +5,7 @@ Memory is bounded by the two look-aheads, whatever the length of the series.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections import deque
@@ -106,6 +107,13 @@ class SeriesEncoder:
         self._rows_on_device = rows_on_device
         self._lock = threading.Lock()
         self._decoding_s = 0.0
+        self._slices = 0
+
+    @property
+    def slices(self) -> int:
+        """Slices encoded up to now."""
+        with self._lock:
+            return self._slices
 
     @property
     def decoding_s(self) -> float:
@@ -132,7 +140,9 @@ class SeriesEncoder:
         try:
             while True:
                 while len(decoding) < decode_ahead and (index := next(upcoming, None)) is not None:
-                    decoding.append((index, self._decoders.submit(self._decode, load, index, spec)))
+                    decoding.append(
+                        (index, self._decoders.submit(contextvars.copy_context().run, self._decode, load, index, spec))
+                    )
                 if decoding and len(encoding) < encode_ahead:
                     index, future = decoding.popleft()
                     started = time.perf_counter()
@@ -145,11 +155,11 @@ class SeriesEncoder:
                     encoded = self.engine.submit(stream, decoded.prepared.parcel)
                     encoding.append(_Waiting(index, decoded, waited, encoded))
                 elif encoding:
-                    yield _finished(encoding.popleft())
+                    yield self._finished(encoding.popleft())
                 else:
                     return
                 while encoding and encoding[0].encoded.done():
-                    yield _finished(encoding.popleft())
+                    yield self._finished(encoding.popleft())
         finally:
             for _, future in decoding:
                 future.cancel()
@@ -164,13 +174,14 @@ class SeriesEncoder:
             self._decoding_s += ended - started
         return _Decoded(prepared, loaded - started, ended - loaded)
 
-
-def _finished(item: _Waiting) -> EncodedSlice:
-    started = time.perf_counter()
-    encoded = item.encoded.result()
-    waited = time.perf_counter() - started
-    decoded = item.decoded
-    times = SliceTimes(decoded.decode_s, decoded.transform_s, item.decode_wait_s, encoded.device_s, waited)
-    return EncodedSlice(
-        item.index, encoded.features, decoded.prepared.thumbnail, decoded.prepared.padding_pixels, times
-    )
+    def _finished(self, item: _Waiting) -> EncodedSlice:
+        started = time.perf_counter()
+        encoded = item.encoded.result()
+        waited = time.perf_counter() - started
+        with self._lock:
+            self._slices += 1
+        decoded = item.decoded
+        times = SliceTimes(decoded.decode_s, decoded.transform_s, item.decode_wait_s, encoded.device_s, waited)
+        return EncodedSlice(
+            item.index, encoded.features, decoded.prepared.thumbnail, decoded.prepared.padding_pixels, times
+        )

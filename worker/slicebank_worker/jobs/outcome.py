@@ -12,6 +12,7 @@ from slicebank_store.errors import CatalogueUnavailable
 from slicebank_store.types import JobState, Priority
 from slicebank_worker.errors import Interrupted, JobCancelled, JobError, WorkerStopping
 from slicebank_worker.leases import Hold
+from slicebank_worker.metrics import Outcome
 from slicebank_worker.runtime import Runtime
 from slicebank_worker.shortages import shortage_of
 
@@ -57,28 +58,36 @@ def _run_leased(runtime: Runtime, lease: Lease, runner: JobRunner) -> None:
 
 def _run_held(runtime: Runtime, lease: Lease, hold: Hold, runner: JobRunner) -> None:
     jobs = runtime.catalogue.jobs
+    ended = partial(runtime.meter.ended, lease.job.kind, stages=hold.stages)
     bound = log.bind(kind=lease.job.kind.value, attempt=lease.job.attempts)
     try:
         hold.check()
         committed = runner(hold)
+        ended(Outcome.SUCCEEDED if committed else Outcome.NOT_COMMITTED)
         bound.info("job_done" if committed else "job_not_committed", stages=hold.stages)
     except JobCancelled:
         jobs.cancelled(lease)
+        ended(Outcome.CANCELLED)
         bound.info("job_cancelled")
     except WorkerStopping:
         jobs.release(lease)
+        ended(Outcome.HANDED_BACK)
         bound.info("job_handed_back")
     except Interrupted as reason:
+        ended(Outcome.LOST)
         bound.warning("job_interrupted", reason=type(reason).__name__)
     except JobError as error:
         state = jobs.fail(lease, error.code, str(error), retryable=error.retryable, stages=hold.stages)
+        ended(Outcome.ATTEMPT_FAILED, code=error.code)
         bound.warning("job_attempt_failed", code=error.code, state=state.value)
     except Exception as error:  # noqa: BLE001 - told apart below; none may end the thread
         shortage = shortage_of(error)
         if shortage is not None:
             jobs.postpone(lease, shortage.code, shortage.detail, wait_s=runtime.settings.postpone_seconds)
+            ended(Outcome.POSTPONED, code=shortage.code)
             bound.warning("job_postponed", code=shortage.code, detail=shortage.detail)
             return
+        ended(Outcome.ATTEMPT_FAILED, code="internal_error")
         # An error nobody foresaw is the job's too: written down, and tried again.
         bound.exception("job_attempt_crashed")
         detail = f"{type(error).__name__} while the job ran; the worker's log of {runtime.name} says more"
