@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -76,8 +77,10 @@ class Upkeep:
 
     def still_named(self, blob: NamedBlob) -> bool:
         """Whether a row names the blob now: it may have been deleted since it was listed."""
+        place = _PLACES[blob.kind]
+        query = select(place.key).where(place.project == blob.project, place.owner == blob.owner, place.key == blob.key)
         with self._database.read() as connection:
-            return bool(_named(connection, {blob.key: parse_key(blob.key)}, {}))
+            return connection.execute(query.limit(1)).first() is not None
 
     def fates(self, keys: Sequence[str]) -> dict[str, Fate]:
         """What stored blobs are to the catalogue.
@@ -177,6 +180,22 @@ class Remade:
 
 
 @dataclass(frozen=True, slots=True)
+class _Place:
+    """Columns that name blobs, and the ids by which an index finds them."""
+
+    project: ColumnElement[str]
+    owner: ColumnElement[str]
+    key: ColumnElement[str]
+
+
+_PLACES = {
+    BlobKind.BAG: _Place(bags.c.project, bags.c.bag_id, bags.c.blob_key),
+    BlobKind.HEAD: _Place(heads.c.project, heads.c.head_id, heads.c.blob_key),
+    BlobKind.PIXELS: _Place(stacks.c.project, stacks.c.series_uid, stacks.c.pixels_key),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     state: str
     fence: int
@@ -217,29 +236,25 @@ def _fate(parts: KeyParts | None, job: _Job | None) -> Fate:
 
 def _named(connection: Connection, keys: Mapping[str, KeyParts | None], makers: Mapping[_Maker, _Job]) -> set[str]:
     """Those of the keys that rows name."""
-    wanted = set(keys)
-    bag_ids = [(each.project, each.made) for each in keys.values() if each and each.kind is BlobKind.BAG]
-    head_ids = [(each.project, each.made) for each in keys.values() if each and each.kind is BlobKind.HEAD]
-    series = {
-        (each.project, job.series_uid)
-        for each in keys.values()
-        if each and each.kind is BlobKind.PIXELS and (job := makers.get(_maker(each))) is not None
-    }
-    # Pixels of a job that is not known, and keys of another form: by the key itself, which no index serves. They are rare.
-    odd = [
-        key
-        for key, each in keys.items()
-        if each is None or (each.kind is BlobKind.PIXELS and _maker(each) not in makers)
-    ]
-    questions: tuple[tuple[ColumnElement[Any], ColumnElement[Any], Sequence[Any]], ...] = (
-        (bags.c.blob_key, tuple_(bags.c.project, bags.c.bag_id), bag_ids),
-        (heads.c.blob_key, tuple_(heads.c.project, heads.c.head_id), head_ids),
-        (stacks.c.pixels_key, tuple_(stacks.c.project, stacks.c.series_uid), list(series)),
-        *((column, column, odd) for column in (bags.c.blob_key, heads.c.blob_key, stacks.c.pixels_key)),
-    )
+    # Ids by project: SQLite finds no index for pairs of columns.
+    ids: dict[tuple[BlobKind, str], set[str]] = defaultdict(set)
+    # Keys of another form, and pixels of a job that is not known: by the key itself, which no index serves. They are rare.
+    odd: list[str] = []
+    for key, parts in keys.items():
+        if parts is None:
+            odd.append(key)
+        elif parts.kind is not BlobKind.PIXELS:
+            ids[parts.kind, parts.project].add(parts.made or "")
+        elif (job := makers.get(_maker(parts))) is not None:
+            ids[parts.kind, parts.project].add(job.series_uid or "")
+        else:
+            odd.append(key)
     found: set[str] = set()
-    for column, identity, values in questions:
-        for start in range(0, len(values), PAGE // 2):  # each of a pair is a parameter
-            query = select(column).where(identity.in_(values[start : start + PAGE // 2]), column.is_not(None))
-            found |= wanted & set(connection.execute(query).scalars())
-    return found
+    for (kind, project), values in ids.items():
+        place = _PLACES[kind]
+        query = select(place.key).where(place.project == project, place.owner.in_(values), place.key.is_not(None))
+        found |= set(connection.execute(query).scalars())
+    if odd:
+        for place in _PLACES.values():
+            found |= set(connection.execute(select(place.key).where(place.key.in_(odd))).scalars())
+    return found & set(keys)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from slicebank_store.blobs import bag_key, check_key, head_key, pixels_key
+from slicebank_store.blobs import BlobKind, bag_key, check_key, head_key, parse_key, pixels_key
+from slicebank_store.blobs.keys import KeyParts
 from slicebank_store.errors import BadKey
 
 
@@ -19,3 +20,12 @@ def test_names_that_would_leave_the_folder_are_refused() -> None:
         bag_key("..", "dummy", "b", "j", 1)
     with pytest.raises(BadKey):
         bag_key("default", "a/b", "b", "j", 1)
+
+
+def test_keys_tell_what_they_were_made_of() -> None:
+    bag, job, head = "b" * 32, "a" * 32, "c" * 32
+    assert parse_key(bag_key("p-1", "vit.x-2", bag, job, 12)) == KeyParts(BlobKind.BAG, "p-1", bag, job, 12)
+    assert parse_key(pixels_key("p", job, 3)) == KeyParts(BlobKind.PIXELS, "p", None, job, 3)
+    assert parse_key(head_key("p", head, 0)) == KeyParts(BlobKind.HEAD, "p", head, None, 0)
+    for other in ("p/bags/dummy/a.h5", "p/notes", f"p/bags/dummy/{bag}-{job}-.h5", f"p/pixels/{job}-1.h5"):
+        assert parse_key(other) is None

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from slicebank_store.blobs import BlobStore, open_blobs
+from slicebank_store.blobs import BlobStore, bag_key, open_blobs
 from slicebank_store.blobs.s3 import S3Blobs
+from slicebank_store.catalogue import Catalogue
 from slicebank_store.errors import BlobMissing, BlobsUnavailable
 from slicebank_store.settings import StoreSettings
+from slicebank_store.upkeep import Verifier
 from tests.cluster.seaweed import SeaweedServer
 
+from ..upkeep.stocking import embed
 from .contract import KEY, BlobContract
 
 _PREFIXES = count()
@@ -117,3 +120,22 @@ def test_a_server_that_dies_is_unavailable_and_works_again_when_it_is_back(
     with blobs.open_local(KEY) as path:
         assert path.read_bytes() == b"kept"
     assert blobs.put_bytes(KEY, b"again") == 5
+
+
+def test_a_bucket_is_verified_repaired_and_cleaned_as_a_folder_is(
+    seaweed: SeaweedServer, prefix: str, sqlite_url: str
+) -> None:
+    catalogue, blobs = Catalogue.open(sqlite_url), blobs_at(seaweed, prefix)
+    sound, _ = embed(catalogue, blobs, "1.1", retain=True)
+    flipped, lease = embed(catalogue, blobs, "1.2")
+    content = bytearray(seaweed.read(f"{prefix}/{flipped.blob_key}"))
+    content[len(content) // 2] ^= 1
+    seaweed.write(f"{prefix}/{flipped.blob_key}", bytes(content))
+    orphan = bag_key("default", "dummy", flipped.bag_id, lease.job.job_id, 0)
+    blobs.put_bytes(orphan, b"")
+    found = {(finding.code.value, finding.what) for finding in Verifier(catalogue, blobs, repair=True).run()}
+    assert found == {("blob_checksum", flipped.blob_key), ("blob_orphan", orphan)}
+    assert list(Verifier(catalogue, blobs).run()) == []
+    assert sound.blob_key in set(blobs.keys())
+    assert flipped.blob_key not in set(blobs.keys())
+    catalogue.close()
