@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +61,14 @@ def wait_until(check: Any, process: subprocess.Popen[bytes], log: Path) -> None:
 
 def status(command: list[str], environment: dict[str, str]) -> int:
     return subprocess.run(ours(command), env=environment, capture_output=True, check=False).returncode
+
+
+def metrics(port: str, key: str | None = None) -> str:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics")
+    if key is not None:
+        request.add_header("Authorization", f"Bearer {key}")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return str(answer.read().decode())
 
 
 @pytest.fixture
@@ -132,6 +142,9 @@ def test_the_api_of_the_image_migrates_starts_tells_its_health_and_stops(
     log = tmp_path / "api.log"
     with running(ours(image.command("ENTRYPOINT")), environment, log) as process:
         wait_until(lambda: status(image.healthcheck, environment) == 0, process, log)
+        assert "slicebank_catalogue_up 1.0" in metrics(environment["SLICEBANK_PORT"], key="key")
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            metrics(environment["SLICEBANK_PORT"])
         process.send_signal(getattr(signal, image.last("STOPSIGNAL")))
         # uvicorn, when all is closed, ends by the signal that it got; as process 1 of a container it ends with 0.
         assert process.wait(_PATIENCE_S) in (0, -signal.SIGTERM), log.read_text()
@@ -154,6 +167,7 @@ def test_a_worker_of_the_image_is_alive_while_it_is_on_the_board(
     with running(ours([*image.command("ENTRYPOINT"), "predict"]), environment, log) as process:
         wait_until(lambda: status(image.healthcheck, environment) == 0, process, log)
         assert status([*image.healthcheck, "predict"], environment) == 0
+        assert "slicebank_worker_jobs_in_hand 0.0" in metrics(environment["SLICEBANK_METRICS_PORT"])
         assert status([*image.healthcheck, "embed"], environment) == 1
         # A broker that is away is no reason to end a worker.
         away = environment | {"SLICEBANK_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0"}
