@@ -47,7 +47,7 @@ def run(arguments: list[str] | None) -> int:
         )
         return 2
     configure_logging(settings.log_level, quieter=_QUIETER)
-    disable_created_metrics()  # a time beside every counter would double what Prometheus stores
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a time beside every counter would double what Prometheus stores
     try:
         catalogue = Catalogue.open(settings.resolved_catalogue_url)
     except StoreError as error:

@@ -29,7 +29,7 @@ def run(arguments: list[str] | None) -> int:
     role: Role = parser.parse_args(arguments).role
     settings = WorkerSettings()
     keep_freed_memory()
-    disable_created_metrics()  # a time beside every counter would double what Prometheus stores
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a time beside every counter would double what Prometheus stores
     configure_logging(settings.log_level, quieter={"celery": logging.WARNING, "kombu": logging.WARNING})
     try:
         with ExitStack() as stack:

@@ -122,8 +122,11 @@ async def upload_series(
                 rejected=[rejected(item).model_dump() for item in intake.rejected],
             )
     job_ids = [item.submitted.job_id for item in intake.taken]
-    jobs = {job.job_id: job for job in await wait_until_final(context, request, job_ids, wait)}
-    if all(job.state.final for job in jobs.values()):
+    try:
+        jobs = {job.job_id: job for job in await wait_until_final(context, request, job_ids, wait)}
+    except CatalogueUnavailable:
+        jobs = {}  # what was taken in is taken in; its state is told as it was then
+    if jobs and all(job.state.final for job in jobs.values()):
         response.status_code = 200
     return UploadAnswer(
         series=[uploaded(item, jobs.get(item.submitted.job_id)) for item in intake.taken],
