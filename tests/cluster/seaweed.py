@@ -105,9 +105,11 @@ class SeaweedServer:
         while True:
             assert self._process.running, f"weed ended; see {self._folder / 'log'}"
             try:
-                obstore.put(store, "started", b"")
+                # Not empty: what is empty never reaches the volume server.
+                obstore.put(store, "started", b"x")
+                obstore.get(store, "started").bytes()
                 obstore.delete(store, "started")
-            except BaseError:
+            except (BaseError, FileNotFoundError):
                 assert time.monotonic() < deadline, f"weed does not answer; see {self._folder / 'log'}"
                 time.sleep(0.1)
             else:
