@@ -33,6 +33,7 @@ BENCHMARKS: Mapping[str, Callable[[Form], None]] = {
         "memory",
         "cohort_cost",
         "scaling",
+        "catalogue_size",
         "latency",
         "phantom_lesions",
     )

@@ -80,6 +80,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "memory": tables.memory,
     "cohort_cost": tables.cohort_cost,
     "scaling": deployment_tables.scaling,
+    "catalogue_size": deployment_tables.catalogue_size,
     "decode_rates": tables.decode_rates,
     "resize": tables.resize,
     "int8": tables.int8,

@@ -21,3 +21,26 @@ def scaling(figures: Figures) -> str:
         ),
     )
     return f"{rows}\n\nEncoder `{figures['encoder']}`, {figures['series']} series of {figures['slices_per_series']} slices; asked: {figures['needed']:g} times at 4 workers."
+
+
+_DATABASES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+
+
+def catalogue_size(figures: Figures) -> str:
+    """Times of every question over the size of the catalogue, on both databases."""
+    columns = [(name, point) for name, points in figures["databases"].items() for point in points]
+    header = [f"{_DATABASES[name]}, {point['series']:,} series" for name, point in columns]
+    questions = [
+        [question, *(_times(point["questions"][question]) for _, point in columns)]
+        for question in columns[0][1]["questions"]
+    ]
+    sizes = ["*tables and indexes, MB*", *(number(point["size_bytes"] / 1e6, 0) for _, point in columns)]
+    needed = " and ".join(f"{limit:g} ms on {_DATABASES[name]}" for name, limit in figures["needed_p95_ms"].items())
+    return (
+        f"{table(('p50 / p95, ms', *header), [*questions, sizes])}\n\n"
+        f"{figures['repeats']} times each; pages of {figures['limit']}; asked: p95 below {needed}."
+    )
+
+
+def _times(asked: Figures) -> str:
+    return f"{number(asked['p50_ms'], 1)} / {number(asked['p95_ms'], 1)}"

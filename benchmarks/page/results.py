@@ -18,6 +18,7 @@ ON_PAGE = (
     "memory",
     "cohort_cost",
     "scaling",
+    "catalogue_size",
     "decode_rates",
     "resize",
     "int8",

@@ -87,6 +87,22 @@ FIGURES: dict[str, dict[str, Any]] = {
         ],
         "needed": 3.6,
     },
+    "catalogue_size": {
+        "limit": 100,
+        "repeats": 40,
+        "needed_p95_ms": {"postgresql": 30.0, "sqlite": 60.0},
+        "databases": {
+            name: [
+                {
+                    "series": size,
+                    "size_bytes": 4_000 * size,
+                    "questions": {"one bag": {"p50_ms": 1.0, "p95_ms": 2.0 * at}, "bags": {"p50_ms": 3.0, "p95_ms": 4}},
+                }
+                for at, size in enumerate((10_000, 100_000), 1)
+            ]
+            for name in ("postgresql", "sqlite")
+        },
+    },
     "decode_rates": {
         "slices": 12,
         "rounds": 3,
