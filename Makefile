@@ -34,7 +34,7 @@ test: $(STAMP)  ## the test suite
 test-slow: $(STAMP)  ## the long forms
 	$(BIN)/python -m pytest -m "slow"
 
-chaos: $(STAMP)  ## the long chaos run (six minutes); CHAOS_SEED=N repeats a schedule
+chaos: $(STAMP)  ## the long chaos run (eight minutes); CHAOS_SEED=N repeats a schedule
 	$(BIN)/python -m pytest -s -m "slow" tests/chaos
 
 bench: $(STAMP)  ## benchmarks in their short form (10 minutes), results as JSON below benchmarks/results

@@ -41,9 +41,11 @@ class Undisturbed:
 
 
 @contextmanager
-def staged_cluster(folder: Path, shape: Shape, *, series: int, with_network: int) -> Iterator[Stage]:
+def staged_cluster(
+    folder: Path, shape: Shape, *, series: int, with_network: int, times_longer: int = 1
+) -> Iterator[Stage]:
     """Starts a cluster behind proxies, and writes a load."""
-    pieces = write_load(folder / "ct", series=series, with_network=with_network)
+    pieces = write_load(folder / "ct", series=series, with_network=with_network, times_longer=times_longer)
     with Proxies() as proxies:
         # On a GPU, too, the network runs on the CPU: both runs then differ by rounding alone.
         settings = {**QUICK, "SLICEBANK_DEVICE": "cpu"}

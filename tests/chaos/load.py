@@ -41,18 +41,19 @@ class Piece:
         return self.n_slices * WINDOWS
 
 
-def write_load(folder: Path, *, series: int, with_network: int) -> list[Piece]:
+def write_load(folder: Path, *, series: int, with_network: int, times_longer: int = 1) -> list[Piece]:
     """Writes phantoms that all differ; those for the network are spread evenly among the others.
 
     Args:
         folder: one subfolder a series is made in it.
         series: how many.
         with_network: how many of them a network embeds.
+        times_longer: than 6 to 10 slices a series, so that workers are busy for longer.
     """
     step = max(1, series // max(1, with_network))
     pieces = []
     for number in range(series):
-        n_slices = _SLICES[number % len(_SLICES)]
+        n_slices = _SLICES[number % len(_SLICES)] * times_longer
         place = folder / f"{number:03d}"
         spec = PhantomSpec(seed=1000 + number, n_slices=n_slices, size=_MATRIX, slice_spacing_mm=5.0)
         write_dicom(make_phantom(spec, []), place)

@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 SHAPE = Shape(apis=2, embed=3, train=1, predict=1)
 SERIES, WITH_NETWORK = 200, 20
+# Workers are then busy most of the time, and what is killed is at work.
+TIMES_LONGER = 3
 FAULTS, EVERY_S = 45, 4.0
 QUIET_S = 300.0
 
@@ -27,7 +29,7 @@ QUIET_S = 300.0
 @pytest.fixture(scope="module")
 def big_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("chaos-long")
-    with staged_cluster(folder, SHAPE, series=SERIES, with_network=WITH_NETWORK) as stage:
+    with staged_cluster(folder, SHAPE, series=SERIES, with_network=WITH_NETWORK, times_longer=TIMES_LONGER) as stage:
         yield stage
 
 
