@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from slicebank import Client, errors
+from slicebank import NO_RETRIES, Client, errors
 from slicebank.errors import SlicebankError, api_error
 from tests.client.speaking_server import KEY, SpeakingServer
 
@@ -49,7 +49,7 @@ STATUSES = [
 
 
 def answering(handler: Callable[[httpx.Request], httpx.Response]) -> Client:
-    return Client("http://server", KEY, transport=httpx.MockTransport(handler))
+    return Client("http://server", KEY, transport=httpx.MockTransport(handler), retries=NO_RETRIES)
 
 
 @pytest.mark.parametrize(("make", "expected"), BROKEN)

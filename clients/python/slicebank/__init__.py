@@ -65,11 +65,13 @@ from slicebank.records import (
     UploadedSeries,
     Worker,
 )
+from slicebank.retrying import NO_RETRIES, Retries, Waiting
 from slicebank.upload import UploadProgress
 
 __version__ = version("slicebank")
 
 __all__ = [
+    "NO_RETRIES",
     "ApiError",
     "Attention",
     "AttentionRow",
@@ -106,6 +108,7 @@ __all__ = [
     "Progress",
     "Rejected",
     "RequestTimedOut",
+    "Retries",
     "Series",
     "ServerFault",
     "ServerNotFound",
@@ -121,6 +124,7 @@ __all__ = [
     "UploadProgress",
     "UploadedSeries",
     "WaitTimedOut",
+    "Waiting",
     "Worker",
     "__version__",
     "load_bag",

@@ -18,6 +18,7 @@ from slicebank.resources import (
     SeriesResource,
     WorkersResource,
 )
+from slicebank.retrying import OnWait, Retrier, Retries
 from slicebank.settings import find_connection
 from slicebank.transport import Transport
 
@@ -49,6 +50,8 @@ class Client:
         data_dir: str | PathLike[str] | None = None,
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
+        retries: Retries | None = None,
+        on_wait: OnWait | None = None,
     ) -> None:
         """Find the server; no request is made yet.
 
@@ -58,9 +61,13 @@ class Client:
             data_dir: data folder of a server on this machine; wins over the environment.
             timeout: seconds to wait for an answer; waiting for jobs comes on top.
             transport: another way for httpx to reach the server, for tests and unix sockets.
+            retries: how long a request is tried again while the server is away or asks for patience; a minute and an hour by default,
+                `NO_RETRIES` for never.
+            on_wait: called with a `Waiting` before each pause.
         """
         connection = find_connection(url, api_key, data_dir=None if data_dir is None else Path(data_dir))
-        self._transport = Transport(connection, timeout=timeout, transport=transport)
+        retrier = Retrier(Retries() if retries is None else retries, on_wait)
+        self._transport = Transport(connection, timeout=timeout, transport=transport, retrier=retrier)
         self.jobs = JobsResource(self._transport)
         self.series = SeriesResource(self._transport)
         self.bags = BagsResource(self._transport)
@@ -80,7 +87,7 @@ class Client:
         Raises:
             ServerFault: it runs and is not ready yet.
         """
-        return self._transport.get("/ready")
+        return self._transport.get_once("/ready")
 
     def close(self) -> None:
         """Close the connections."""

@@ -122,10 +122,14 @@ class TransportError(SlicebankError):
 
 
 class ConnectionFailed(TransportError):
-    """Nobody answers at the server's address."""
+    """Nobody answers at the server's address, or the connection broke; `reached` says whether the request may have arrived."""
 
     code = "connection_failed"
     default_hint = "Start the server with `slicebank serve`, or check the address with `slicebank doctor`."
+
+    def __init__(self, detail: str, *, hint: str | None = None, reached: bool = False) -> None:
+        super().__init__(detail, hint=hint)
+        self.reached = reached
 
 
 class RequestTimedOut(TransportError):
@@ -194,14 +198,25 @@ class WaitTimedOut(JobError):
 
 
 class ApiError(SlicebankError):
-    """The server refused the request; `code` is the server's own and does not change between versions."""
+    """The server refused the request; `code` is the server's own and does not change between versions.
+
+    `retry_after` is the time it named for asking again, seconds; None where it named none.
+    """
 
     code = "api_error"
 
     def __init__(
-        self, detail: str, *, status: int, code: str, request_id: str = "", problem: Mapping[str, Any] | None = None
+        self,
+        detail: str,
+        *,
+        status: int,
+        code: str,
+        request_id: str = "",
+        problem: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(detail)
+        self.retry_after = retry_after
         self.status = status
         self.code = code
         self.request_id = request_id
@@ -277,13 +292,18 @@ class ServerFault(ApiError):
     default_hint = "Try again; if it stays, send the request id and the server's log to whoever runs it."
 
 
-def api_error(status: int, problem: Mapping[str, Any]) -> ApiError:
-    """Turn an error status and its problem+json (RFC 9457) into the exception that stands for it."""
+def api_error(status: int, problem: Mapping[str, Any], retry_after: float | None = None) -> ApiError:
+    """Turn an error status, its problem+json (RFC 9457) and its Retry-After into the exception that stands for it."""
     code = str(problem.get("code") or f"http_{status}")
     detail = str(problem.get("detail") or problem.get("title") or f"The server answered with status {status}.")
     kind = _error_class(status, code, problem)
     return kind(
-        detail, status=status, code=code, request_id=str(problem.get("request_id") or ""), problem=dict(problem)
+        detail,
+        status=status,
+        code=code,
+        request_id=str(problem.get("request_id") or ""),
+        problem=dict(problem),
+        retry_after=retry_after,
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from slicebank.errors import ConnectionFailed, RequestTimedOut, SlicebankError, UnexpectedAnswer, api_error
+from slicebank.retrying import Retrier, Retries
 from slicebank.settings import Connection
 
 # Reading the headers of a request of 2,000 files takes a server some 20 s on a busy disk; ten times that is patience.
@@ -23,9 +24,17 @@ Query = Mapping[str, str | int | float | bool | None]
 class Transport:
     """One connection pool to one server; safe to share between threads."""
 
-    def __init__(self, connection: Connection, *, timeout: float, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        timeout: float,
+        transport: httpx.BaseTransport | None = None,
+        retrier: Retrier | None = None,
+    ) -> None:
         self.connection = connection
         self.timeout = timeout
+        self._retrier = retrier or Retrier(Retries())
         headers = {"Accept": "application/json", "User-Agent": "slicebank-client"}
         if connection.api_key:
             headers["Authorization"] = f"Bearer {connection.api_key}"
@@ -47,9 +56,24 @@ class Transport:
         """Close the pooled connections."""
         self._http.close()
 
-    def get(self, path: str, query: Query | None = None, *, patience: float = 0.0) -> dict[str, Any]:
-        """GET a JSON object; `patience` seconds are added to the timeout, for long polls."""
-        return self.send("GET", path, query=query, timeout=self.timeout + patience)
+    def get(
+        self, path: str, query: Query | None = None, *, patience: float = 0.0, known: bool = False
+    ) -> dict[str, Any]:
+        """GET a JSON object.
+
+        Args:
+            path: below the server's address.
+            query: what is None is left out.
+            patience: seconds added to the timeout, for long polls.
+            known: the server must have been there before, so that its absence is waited out from the first request on.
+        """
+        return self.send("GET", path, query=query, timeout=self.timeout + patience, known=known)
+
+    def get_once(self, path: str) -> dict[str, Any]:
+        """GET a JSON object and take the first answer, whatever it is."""
+        with self._mapped():
+            response = self._http.get(path)
+        return _json_object(_checked(response))
 
     def send(
         self,
@@ -59,38 +83,84 @@ class Transport:
         query: Query | None = None,
         body: Any = None,
         timeout: float | None = None,
+        repeatable: bool | None = None,
+        known: bool = False,
     ) -> dict[str, Any]:
         """Send a JSON body (or none) and return the JSON object of the answer; an answer without content is empty.
+
+        Args:
+            method: of HTTP.
+            path: below the server's address.
+            query: what is None is left out.
+            body: JSON; None for none.
+            timeout: seconds; the client's own by default.
+            repeatable: sending it twice is as good as once; by default that of GET and DELETE is.
+            known: as of `get`.
 
         Raises:
             ApiError: the server refused.
             ConnectionFailed, RequestTimedOut, UnexpectedAnswer: no usable answer.
         """
-        with self._mapped():
-            response = self._http.request(
-                method, path, params=_clean(query), json=body, timeout=self._timeouts(timeout or self.timeout)
-            )
-        return _json_object(_checked(response))
+
+        def attempt(_: int) -> dict[str, Any]:
+            with self._mapped():
+                response = self._http.request(
+                    method, path, params=_clean(query), json=body, timeout=self._timeouts(timeout or self.timeout)
+                )
+            return _json_object(_checked(response))
+
+        by_method = method in ("GET", "DELETE")
+        return self._retrier.run(attempt, repeatable=by_method if repeatable is None else repeatable, known=known)
 
     def send_stream(
-        self, path: str, content: Iterable[bytes], *, length: int, content_type: str, query: Query | None = None
+        self,
+        path: str,
+        content: Callable[[], Iterable[bytes]],
+        *,
+        length: int,
+        content_type: str,
+        query: Query | None = None,
     ) -> dict[str, Any]:
-        """POST bytes as they are made; memory stays that of one chunk."""
+        """POST bytes as they are made; memory stays that of one chunk.
+
+        Args:
+            path: below the server's address.
+            content: makes the bytes, from the beginning each time, because a body that was refused is sent again.
+            length: of the body, bytes.
+            content_type: of the body.
+            query: what is None is left out.
+        """
         timeouts = httpx.Timeout(
             connect=CONNECT_SECONDS,
             write=max(self.timeout, 60.0),
             read=max(self.timeout, UPLOAD_ANSWER_SECONDS),
             pool=self.timeout,
         )
+
+        def attempt(tries: int) -> dict[str, Any]:
+            if tries:
+                self._ask_for_admission(path, query, content_type)
+            with self._mapped():
+                response = self._http.post(
+                    path,
+                    params=_clean(query),
+                    content=content(),
+                    headers={"Content-Type": content_type, "Content-Length": str(length)},
+                    timeout=timeouts,
+                )
+            return _json_object(_checked(response))
+
+        return self._retrier.run(attempt, repeatable=True)
+
+    def _ask_for_admission(self, path: str, query: Query | None, content_type: str) -> None:
+        """Sends an empty body, which is refused at once for what would refuse a full one, before gigabytes are sent again in vain."""
         with self._mapped():
             response = self._http.post(
-                path,
-                params=_clean(query),
-                content=content,
-                headers={"Content-Type": content_type, "Content-Length": str(length)},
-                timeout=timeouts,
+                path, params=_clean(query), content=b"", headers={"Content-Type": content_type, "Content-Length": "0"}
             )
-        return _json_object(_checked(response))
+        # Of an empty body itself the server says 400.
+        if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise error_of(response)
 
     @contextmanager
     def stream(
@@ -98,21 +168,34 @@ class Transport:
     ) -> Iterator[httpx.Response]:
         """GET a body piece by piece; `idle_seconds` is the longest silence between two pieces."""
         timeouts = self._timeouts(idle_seconds or self.timeout)
-        with (
-            self._mapped(),
-            self._http.stream(
-                "GET", path, params=_clean(query), headers={"Accept": accept}, timeout=timeouts
-            ) as response,
-        ):
-            if response.is_error:
-                response.read()
-            yield _checked(response)
+        with ExitStack() as stack:
+
+            def attempt(_: int) -> httpx.Response:
+                with self._mapped(), ExitStack() as opened:
+                    response = opened.enter_context(
+                        self._http.stream(
+                            "GET", path, params=_clean(query), headers={"Accept": accept}, timeout=timeouts
+                        )
+                    )
+                    if response.is_error:
+                        response.read()
+                    _checked(response)
+                    stack.enter_context(opened.pop_all())
+                    return response
+
+            response = self._retrier.run(attempt, repeatable=True)
+            with self._mapped():
+                yield response
 
     def get_bytes(self, path: str, *, accept: str) -> bytes:
         """GET a small body, such as a picture, whole."""
-        with self._mapped():
-            response = self._http.get(path, headers={"Accept": accept})
-        return _checked(response).content
+
+        def attempt(_: int) -> bytes:
+            with self._mapped():
+                response = self._http.get(path, headers={"Accept": accept})
+            return _checked(response).content
+
+        return self._retrier.run(attempt, repeatable=True)
 
     def _timeouts(self, seconds: float) -> httpx.Timeout:
         return httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
@@ -136,23 +219,27 @@ class Transport:
             raise ConnectionFailed(
                 f"The connection to {url} broke before the answer was complete.",
                 hint="Try again; if it stays, look at the log of the server.",
+                reached=True,
             ) from error
         except httpx.HTTPError as error:
-            raise ConnectionFailed(f"The connection to {url} broke ({type(error).__name__}).") from error
+            raise ConnectionFailed(f"The connection to {url} broke ({type(error).__name__}).", reached=True) from error
 
 
 def error_of(response: httpx.Response) -> SlicebankError:
     """Turn an error answer into its exception, whether or not it is a problem document."""
+    named = response.headers.get("retry-after", "")
+    retry_after = float(named) if named.isascii() and named.isdigit() else None
     try:
         problem = response.json()
     except (ValueError, UnicodeDecodeError):
         problem = None
     if isinstance(problem, Mapping):
-        return api_error(response.status_code, problem)
+        return api_error(response.status_code, problem, retry_after)
     where = f"{response.request.method} {response.request.url.path}"
     return api_error(
         response.status_code,
         {"detail": f"{where} was answered with status {response.status_code} {response.reason_phrase}."},
+        retry_after,
     )
 
 

@@ -28,7 +28,11 @@ def test_cells(value: object, text: str) -> None:
     ("values", "text"),
     [
         ({"state": "queued"}, "queued"),
-        ({"state": "queued", "queue_position": 3}, "queued, 3 before it"),
+        ({"state": "queued", "queue_position": 3}, "queued, number 3 in line"),
+        (
+            {"state": "queued", "queue_position": 3, "eta_seconds": 5400.0},
+            "queued, number 3 in line, 90 min left",
+        ),
         ({"state": "running"}, "running"),
         (
             {"state": "running", "progress": {"done": 2, "total": 9, "unit": "slices"}, "eta_seconds": 3.4},

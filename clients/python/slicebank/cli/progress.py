@@ -93,8 +93,20 @@ class JobsBar(_Bar):
 def job_phrase(job: Job) -> str:
     """What a job is doing, in a few words."""
     if job.state is JobState.QUEUED:
-        return "queued" + (f", {job.queue_position} before it" if job.queue_position else "")
+        place = f", number {job.queue_position} in line" if job.queue_position else ""
+        return f"queued{place}{_left(job)}"
     if job.state is JobState.RUNNING and job.progress.total:
-        left = f", {job.eta_seconds:.0f} s left" if job.eta_seconds is not None else ""
-        return f"{job.progress.done}/{job.progress.total} {job.progress.unit}{left}"
+        return f"{job.progress.done}/{job.progress.total} {job.progress.unit}{_left(job)}"
     return str(job.state)
+
+
+def _left(job: Job) -> str:
+    return "" if job.eta_seconds is None else f", {seconds_text(job.eta_seconds)} left"
+
+
+def seconds_text(seconds: float) -> str:
+    """A time as people say it, to two figures at most."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.markup import escape
+
 from slicebank.cli.output import Output
 from slicebank.client import Client
+from slicebank.retrying import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class GlobalOptions:
 
 
 DEFAULT_TIMEOUT = 30.0
+# Long enough not to fill a screen while a queue empties, short enough to show that the command lives.
+TELL_AGAIN_SECONDS = 60.0
 
 
 class Session:
@@ -47,4 +54,29 @@ class Session:
             ServerNotFound: they name none, and none is known.
         """
         chosen = self.options
-        return Client(chosen.url, chosen.api_key, data_dir=chosen.data_dir, timeout=chosen.timeout or DEFAULT_TIMEOUT)
+        return Client(
+            chosen.url,
+            chosen.api_key,
+            data_dir=chosen.data_dir,
+            timeout=chosen.timeout or DEFAULT_TIMEOUT,
+            on_wait=PatienceNotes(self.output),
+        )
+
+
+class PatienceNotes:
+    """Tells a person why nothing seems to happen: at once, and then now and again."""
+
+    def __init__(self, output: Output, clock: Callable[[], float] = time.monotonic) -> None:
+        self._output = output
+        self._clock = clock
+        self._told: tuple[str, float] | None = None
+
+    def __call__(self, waiting: Waiting) -> None:
+        """Writes a sentence, unless the same was written lately."""
+        detail = waiting.error.detail.rstrip(".")
+        now = self._clock()
+        if self._told is not None and self._told[0] == detail and now - self._told[1] < TELL_AGAIN_SECONDS:
+            return
+        self._told = (detail, now)
+        who = "The service asks to wait" if waiting.busy else "Trying again in"
+        self._output.note(f"[yellow]{who} {max(1, round(waiting.seconds))} s:[/] {escape(detail)}.")

@@ -83,7 +83,7 @@ class HeadsResource:
 
     def promote(self, head_id: str) -> Head:
         """Make a version the one its name stands for."""
-        answer = self._transport.send("POST", f"/v1/heads/{url_part(head_id)}/promote")
+        answer = self._transport.send("POST", f"/v1/heads/{url_part(head_id)}/promote", repeatable=True)
         return decode(Head, answer) if "head_id" in answer else self.get(head_id)
 
     def predict(
@@ -118,7 +118,7 @@ class HeadsResource:
             raise InputError(
                 "A prediction is about exactly one series, bag or study.", hint="Give one of the three ids."
             )
-        answer = self._transport.send("POST", f"/v1/heads/{url_part(head)}/predictions", body=body)
+        answer = self._transport.send("POST", f"/v1/heads/{url_part(head)}/predictions", body=body, repeatable=True)
         if "outputs" in answer:
             return decode(Prediction, answer)
         job_id = answer.get("job_id")

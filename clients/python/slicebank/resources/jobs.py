@@ -6,16 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from slicebank.errors import (
-    ConnectionFailed,
-    JobCancelled,
-    JobFailed,
-    RequestTimedOut,
-    ServerFault,
-    TooManyRequests,
-    UnexpectedAnswer,
-    WaitTimedOut,
-)
+from slicebank.errors import JobCancelled, JobFailed, UnexpectedAnswer, WaitTimedOut
 from slicebank.records import Job, JobState, decode
 from slicebank.resources.paging import paged
 from slicebank.resources.path import url_part
@@ -25,9 +16,6 @@ from slicebank.transport import Transport
 POLL_SECONDS = 20.0
 # With somebody watching a progress bar, an answer is wanted this often.
 WATCH_SECONDS = 1.0
-# A server that is restarted answers again within seconds; longer silence is a server that is gone.
-OUTAGE_SECONDS = 60.0
-OUTAGE_PAUSE_SECONDS = 1.0
 # Workers and server send nothing while a queued job waits; a silent stream is only a dead one after this.
 EVENT_SILENCE_SECONDS = 120.0
 
@@ -138,25 +126,17 @@ class JobsResource:
         longest = POLL_SECONDS if on_progress is None else WATCH_SECONDS
         while True:
             left = longest if deadline is None else min(longest, max(deadline - time.monotonic(), 0.0))
-            job = self._get_through_outages(job_id, left)
+            # Whoever knows a job was answered before, so a server that is away comes back.
+            answer = self._transport.get(
+                f"/v1/jobs/{url_part(job_id)}", {"wait": round(left, 3)}, patience=left, known=True
+            )
+            job = decode(Job, answer)
             if on_progress is not None:
                 on_progress(job)
             if job.final:
                 return job
             if deadline is not None and time.monotonic() >= deadline:
                 raise WaitTimedOut(f"Job {job.job_id} ({job.kind}) is still {job.state}.", job=job)
-
-    def _get_through_outages(self, job_id: str, wait: float) -> Job:
-        silent_since: float | None = None
-        while True:
-            try:
-                return self.get(job_id, wait=round(wait, 3))
-            except (ConnectionFailed, RequestTimedOut, ServerFault, TooManyRequests):
-                now = time.monotonic()
-                silent_since = silent_since or now
-                if now - silent_since > OUTAGE_SECONDS:
-                    raise
-                time.sleep(OUTAGE_PAUSE_SECONDS)
 
 
 def _event_data(lines: Iterable[str]) -> Iterator[str]:

@@ -123,5 +123,5 @@ class SeriesResource:
             "stack": stack,
         }
         body = {name: value for name, value in wanted.items() if value is not None}
-        answer = self._transport.send("POST", f"/v1/series/{url_part(series_uid)}/bags", body=body)
+        answer = self._transport.send("POST", f"/v1/series/{url_part(series_uid)}/bags", body=body, repeatable=True)
         return decode(UploadedSeries, {"series_uid": series_uid, **answer})

@@ -71,10 +71,10 @@ def send_upload(
 
 
 def _send_batch(transport: Transport, batch: Batch, length: int, query: Query, report: _Reporter) -> Upload:
-    content = file_stream(batch.files[0]) if batch.is_archive else tar_stream(batch.files)
-    answer = transport.send_stream(
-        "/v1/series", report.counting(content), length=length, content_type=batch.content_type, query=query
-    )
+    def content() -> Iterator[bytes]:
+        return report.counting(file_stream(batch.files[0]) if batch.is_archive else tar_stream(batch.files))
+
+    answer = transport.send_stream("/v1/series", content, length=length, content_type=batch.content_type, query=query)
     return Upload(
         series=decode_all(UploadedSeries, answer.get("series")), rejected=decode_all(Rejected, answer.get("rejected"))
     )

@@ -8,7 +8,7 @@ import typer
 
 from slicebank.cli.command import command
 from slicebank.cli.commands.series import Limit
-from slicebank.cli.progress import JobsBar, job_phrase
+from slicebank.cli.progress import JobsBar, job_phrase, seconds_text
 from slicebank.cli.session import Session
 from slicebank.records import Job, JobState
 from slicebank.records.jobs import stage_seconds
@@ -38,13 +38,14 @@ def list_jobs(
         session.output.json({"items": found})
         return
     session.output.table(
-        ("job", "kind", "state", "progress", "created", "error"),
+        ("job", "kind", "state", "progress", "left", "created", "error"),
         [
             (
                 job.job_id,
                 job.kind,
                 str(job.state),
-                f"{job.progress.done}/{job.progress.total} {job.progress.unit}" if job.progress.total else "",
+                _progress(job),
+                seconds_text(job.eta_seconds) if job.eta_seconds is not None else "",
                 job.created_at,
                 job.error.code if job.error is not None else "",
             )
@@ -96,6 +97,12 @@ def retry(session: Session, job_id: JobId) -> None:
     if session.output.as_json:
         session.output.json(job)
     session.output.say(f"Job {job_id} is {job.state} again; `slicebank jobs wait {job_id}` waits for it.")
+
+
+def _progress(job: Job) -> str:
+    if job.queue_position is not None:
+        return f"number {job.queue_position} in line"
+    return f"{job.progress.done}/{job.progress.total} {job.progress.unit}" if job.progress.total else ""
 
 
 def _print_job(session: Session, job: Job) -> None:
