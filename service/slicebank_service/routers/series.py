@@ -242,6 +242,7 @@ async def _staged(context: Context, request: Request, wanted: IntakeRequest) -> 
 
 
 def _tidy(context: Context, upload_id: str) -> None:
+    context.staging.settle(upload_id)
     try:
         remove_uploads(context, [upload_id])
     except CatalogueUnavailable as error:

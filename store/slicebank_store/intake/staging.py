@@ -11,6 +11,11 @@ from pathlib import Path
 from slicebank_store.errors import BadKey, UploadMissing
 from slicebank_store.identity import is_id, new_id
 
+# Begins the name of a file that lies beside an upload until all its jobs are known: the first of them may have ended by then, and must not
+# take the files of the others with it.
+_ARRIVING = ".arriving-"
+_REMOVED = ".removed-"
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -34,10 +39,15 @@ class Staging:
         root.chmod(0o700)
 
     def new(self) -> Upload:
-        """An empty upload."""
+        """An empty upload, which nobody removes before `settle`."""
         upload = Upload(upload_id := new_id(), self._root / upload_id)
+        self._mark(upload_id).touch(mode=0o600)  # first: a sweep may come between
         upload.folder.mkdir(mode=0o700)
         return upload
+
+    def settle(self, upload_id: str) -> None:
+        """Notes that all jobs of an upload are known, or that it will have none; one that is gone is no error."""
+        self._mark(upload_id).unlink(missing_ok=True)
 
     def path(self, upload_id: str) -> Path:
         """The folder of an upload.
@@ -76,10 +86,14 @@ class Staging:
         return removed
 
     def remove(self, upload_id: str) -> None:
-        """Removes an upload; one that is gone is no error."""
+        """Removes an upload that has settled; one that is gone, or still arriving, is no error."""
+        if not self._mark(upload_id).exists():
+            self._remove(upload_id)
+
+    def _remove(self, upload_id: str) -> None:
         folder = self._folder(upload_id)
         # Renamed first: an upload is there as a whole or not at all, even if this process dies half way.
-        doomed = folder.with_name(f".removed-{upload_id}-{new_id()}")
+        doomed = folder.with_name(f"{_REMOVED}{upload_id}-{new_id()}")
         try:
             folder.rename(doomed)
         except FileNotFoundError:
@@ -91,18 +105,19 @@ class Staging:
 
         Args:
             in_use: upload ids to keep, from `Jobs.staging_in_use`.
-            older_than_s: younger uploads stay: they may still be arriving.
+            older_than_s: of uploads that have not settled, younger ones stay: they may still be arriving.
             now: seconds since 1970; default: the clock.
 
         Returns:
             The upload ids removed.
         """
         for folder in list(self._root.iterdir()):
-            if folder.name.startswith(".removed-"):
+            if folder.name.startswith(_REMOVED):
                 shutil.rmtree(folder, ignore_errors=True)  # another sweeper may be at it
         unneeded = self.unneeded(in_use, older_than_s=older_than_s, now=now)
         for upload_id in unneeded:
-            self.remove(upload_id)
+            self._remove(upload_id)
+            self.settle(upload_id)
         return unneeded
 
     def unneeded(self, in_use: Collection[str], *, older_than_s: float, now: float | None = None) -> list[str]:
@@ -111,7 +126,9 @@ class Staging:
         return [
             folder.name
             for folder in list(self._root.iterdir())
-            if is_id(folder.name) and folder.name not in in_use and _newest(folder) < limit
+            if is_id(folder.name)
+            and folder.name not in in_use
+            and (not self._mark(folder.name).exists() or _newest(folder) < limit)
         ]
 
     def _folder(self, upload_id: str) -> Path:
@@ -119,6 +136,10 @@ class Staging:
             msg = f"{upload_id[:40]!r} is not an upload id."
             raise BadKey(msg)
         return self._root / upload_id
+
+    def _mark(self, upload_id: str) -> Path:
+        folder = self._folder(upload_id)
+        return folder.with_name(_ARRIVING + folder.name)
 
 
 def _newest(folder: Path) -> float:

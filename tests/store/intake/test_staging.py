@@ -35,9 +35,11 @@ def test_removing_twice(tmp_path: Path) -> None:
     staging = Staging(tmp_path)
     upload = staging.new()
     (upload.folder / "0").write_bytes(b"x")
+    staging.settle(upload.upload_id)
     assert staging.exists(upload.upload_id)
     staging.remove(upload.upload_id)
     staging.remove(upload.upload_id)
+    staging.settle(upload.upload_id)
     assert not staging.exists(upload.upload_id)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UploadMissing):
@@ -76,5 +78,29 @@ def test_sweep_removes_what_is_old_and_unused(tmp_path: Path) -> None:
     (tmp_path / "not an upload").mkdir()
     (tmp_path / f".removed-{old.upload_id}-x").mkdir()
     assert staging.sweep({used.upload_id}, older_than_s=50, now=NOW) == [old.upload_id]
-    left = {path.name for path in tmp_path.iterdir()}
+    left = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".arriving-")}
     assert left == {used.upload_id, young.upload_id, growing.upload_id, "not an upload"}
+
+
+def test_a_job_that_ends_early_takes_no_files_from_the_jobs_still_being_made(tmp_path: Path) -> None:
+    staging = Staging(tmp_path)
+    upload = staging.new()
+    (upload.folder / "000000").write_bytes(b"x")
+    staging.remove(upload.upload_id)
+    assert (upload.folder / "000000").exists()
+    staging.settle(upload.upload_id)
+    staging.remove(upload.upload_id)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sweep_removes_what_has_settled_and_is_unused_whatever_its_age(tmp_path: Path) -> None:
+    staging = Staging(tmp_path)
+    spent, used, arriving = (staging.new() for _ in range(3))
+    for upload in (spent, used):
+        staging.settle(upload.upload_id)
+    assert staging.sweep({used.upload_id}, older_than_s=50) == [spent.upload_id]
+    assert staging.exists(used.upload_id)
+    assert staging.exists(arriving.upload_id)
+    os.utime(arriving.folder, (NOW, NOW))
+    assert staging.sweep({used.upload_id}, older_than_s=50, now=NOW + 100) == [arriving.upload_id]
+    assert [path.name for path in tmp_path.iterdir()] == [used.upload_id]

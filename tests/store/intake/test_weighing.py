@@ -26,6 +26,7 @@ def test_bytes_are_those_of_the_uploads_alone(tmp_path: Path) -> None:
     (tmp_path / "staging" / ".removed-x").mkdir()
     fill(tmp_path / "staging" / ".removed-x", "000000", 100)
     assert staged.by_upload() == {first.upload_id: 10, second.upload_id: 7}
+    staging.settle(first.upload_id)
     staging.remove(first.upload_id)
     assert staged.total() == 7
 
