@@ -137,7 +137,9 @@ class World:
 @contextmanager
 def make_world(root: Path, empty_catalogue: Path) -> Iterator[World]:
     """A world below a folder; its catalogue is a copy of an empty one, which is quicker than making one."""
-    settings = ServiceSettings(data_dir=root, api_key=KEY, poll_seconds=0.05, prediction_wait_seconds=0.3)
+    # Fakes change jobs without telling, so that who waits has to look often.
+    often: dict[str, Any] = {"poll_seconds": 0.05, "connected_poll_seconds": 0.05}
+    settings = ServiceSettings(data_dir=root, api_key=KEY, prediction_wait_seconds=0.3, **often)
     root.mkdir()
     shutil.copyfile(empty_catalogue, root / "catalogue.sqlite")
     catalogue = Catalogue.open(settings.resolved_catalogue_url)

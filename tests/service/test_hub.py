@@ -109,3 +109,26 @@ def test_a_real_broker_that_comes_goes_and_comes_back() -> None:
 
     asyncio.run(scenario())
     shutil.rmtree(folder)
+
+
+def test_who_waits_looks_again_when_the_broker_goes_away() -> None:
+    async def scenario() -> None:
+        gone = asyncio.Event()
+
+        async def news() -> AsyncIterator[JobNews | None]:
+            yield None
+            await gone.wait()
+            raise ConnectionError("gone")
+
+        hub = NotificationHub(news, reconnect_s=3600)
+        running = asyncio.create_task(hub.run())
+        with hub.listen("p", ["a"]) as listener:
+            while not hub.connected:
+                await asyncio.sleep(0)
+            assert not await listener.changed(0.01)
+            gone.set()
+            assert await listener.changed(5), "without news it looks for itself, and sooner"
+            assert not hub.connected
+        running.cancel()
+
+    asyncio.run(scenario())
