@@ -91,5 +91,8 @@ class ServiceSettings(StoreSettings):
     )
     staging_sweep_seconds: float = Field(3600.0, gt=0, description="How often leftovers of uploads are looked for.")
     staging_orphan_seconds: float = Field(
-        3600.0, gt=0, description="An upload that no job names and that stood still for so long has lost its request."
+        7200.0,
+        gt=0,
+        description="An upload that no job names and that stood still for so long has lost its request; more than the hour by which "
+        "clocks are set wrongly most often.",
     )

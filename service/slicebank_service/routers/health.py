@@ -34,7 +34,11 @@ async def health() -> Health:
 
 @router.get("/ready", responses={503: {"model": Readiness}})
 def ready(context: Ctx, response: Response) -> Readiness:
-    """Says which parts are there: the catalogue, the broker that tells of job changes, and the blobs; 503 unless all are."""
+    """Says which parts are there: the catalogue, the broker that tells of job changes, and the blobs; 503 without one of the first two.
+
+    Without blobs uploads are still taken in, and every other process of the service would be as unready: taking this one out of a load
+    balancer would turn studies away for nothing.
+    """
     try:
         context.catalogue.ping()
         catalogue = True
@@ -46,7 +50,7 @@ def ready(context: Ctx, response: Response) -> Readiness:
         blobs = True
     except StoreError:
         blobs = False
-    there = catalogue and notifications and blobs
+    there = catalogue and notifications
     if not there:
         response.status_code = 503
     status = "ready" if there else "not ready"
