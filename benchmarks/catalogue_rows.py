@@ -238,7 +238,7 @@ def _fill_jobs(
     )
 
 
-def _add(connection: Connection, table: Table, _where: ColumnElement[bool] | None = None, **columns: Any) -> None:
+def _add(connection: Connection, table: Table, _where: Any = None, **columns: Any) -> None:
     """INSERT ... SELECT; constants take the type of their column."""
     values = [
         value if isinstance(value, ColumnElement) else literal(value, table.c[name].type)

@@ -38,7 +38,7 @@ def catalogue_size(figures: Figures) -> str:
     needed = " and ".join(f"{limit:g} ms on {_DATABASES[name]}" for name, limit in figures["needed_p95_ms"].items())
     return (
         f"{table(('p50 / p95, ms', *header), [*questions, sizes])}\n\n"
-        f"{figures['repeats']} times each; pages of {figures['limit']}; asked: p95 below {needed}."
+        f"{figures['repeats']} times each, in the quietest of {figures['rounds']} rounds; pages of {figures['limit']}; asked: p95 below {needed}."
     )
 
 

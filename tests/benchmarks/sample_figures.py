@@ -89,6 +89,7 @@ FIGURES: dict[str, dict[str, Any]] = {
     },
     "catalogue_size": {
         "limit": 100,
+        "rounds": 2,
         "repeats": 40,
         "needed_p95_ms": {"postgresql": 30.0, "sqlite": 60.0},
         "databases": {
