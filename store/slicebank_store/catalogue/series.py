@@ -6,7 +6,7 @@ from collections.abc import Collection
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Table, and_, bindparam, select
+from sqlalchemy import BindParameter, ColumnElement, RowMapping, Table, and_, bindparam, select
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.paging import fetch_page
@@ -70,7 +70,7 @@ class Series:
 
     def current_revisions(self, project: str, series_uids: Collection[str]) -> dict[str, RevisionRecord]:
         """The current revision of each of many series, by SeriesInstanceUID; series that are not there are left out."""
-        wanted = bindparam("wanted", expanding=True)
+        wanted: BindParameter[str] = bindparam("wanted", expanding=True)
         query, inner = (
             select(*columns)
             .join(series, _current(table))
