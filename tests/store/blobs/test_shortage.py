@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -65,6 +67,33 @@ def test_a_read_only_disk_can_be_read_and_says_that_it_cannot_be_written(small_d
     assert list(blobs.keys()) == [KEY]
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     assert blobs.delete(KEY)
+
+
+def test_what_another_user_owns_is_unavailable_and_not_missing(tmp_path: Path) -> None:
+    blobs, closed = DirectoryBlobs(tmp_path / "blobs"), tmp_path / "blobs"
+    blobs.put_bytes(KEY, b"old")
+    closed.chmod(0o000)
+    root = os.geteuid() == 0  # whom no mode keeps out
+    if root:
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    try:
+        refused: tuple[Callable[[], object], ...] = (
+            lambda: blobs.put_bytes(OTHER, b"new"),
+            lambda: blobs.size(KEY),
+            lambda: blobs.exists(KEY),
+            lambda: blobs.delete(KEY),
+            lambda: list(blobs.keys()),
+        )
+        for call in refused:
+            with pytest.raises(BlobsUnavailable, match="EACCES"):
+                call()
+    finally:
+        if root:
+            os.seteuid(0)
+        closed.chmod(0o700)
+    with blobs.open_local(KEY) as path:
+        assert path.read_bytes() == b"old"
+    assert list(blobs.keys()) == [KEY]
 
 
 def test_a_blob_folder_that_is_gone_is_unavailable_and_not_empty(tmp_path: Path) -> None:
