@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import anyio
 import anyio.to_thread
@@ -18,6 +18,7 @@ from slicebank_service import __version__, problems
 from slicebank_service.admission import Admission
 from slicebank_service.context import Context, LivingWorkers
 from slicebank_service.hub import NotificationHub, Notifications
+from slicebank_service.job_looks import JobLooks, Seen
 from slicebank_service.metrics import ServiceMetrics, StoreCollector
 from slicebank_service.middleware import BodyLimit, Keys, RequestIds
 from slicebank_service.routers import bags, encoders, heads, health, jobs, metrics, predictions, series, workers
@@ -74,6 +75,7 @@ def create_app(
     hub = NotificationHub(notifications)
     # A registry of this application's own: the library's global one would be shared with everything in the process.
     counted = ServiceMetrics(metrics_registry or CollectorRegistry())
+    counted.connections.set_function(lambda: catalogue.connections_in_use)
     staged = StagedBytes(settings.resolved_staging_dir)
     disks = {"staging": settings.resolved_staging_dir}
     if isinstance(blobs, DirectoryBlobs):
@@ -81,6 +83,13 @@ def create_app(
     admission = Admission(settings, catalogue, staged, disks)
     counted.registry.register(StoreCollector(catalogue.backlog.depths, staged.total, admission.free_bytes))
     ProcessCollector(registry=counted.registry)
+    standing = Standing(catalogue.jobs)
+
+    def look(job_ids: Collection[str]) -> dict[str, Seen]:
+        jobs = catalogue.jobs.get_many(settings.project, job_ids)
+        places = standing.of(jobs.values())
+        return {job_id: Seen(job, places.get(job_id)) for job_id, job in jobs.items()}
+
     context = Context(
         settings=settings,
         catalogue=catalogue,
@@ -93,7 +102,8 @@ def create_app(
         living_workers=living_workers,
         admission=admission,
         metrics=counted,
-        standing=Standing(catalogue.jobs),
+        standing=standing,
+        looks=JobLooks(look),
         intake_limiter=anyio.CapacityLimiter(settings.intake_threads),
     )
 

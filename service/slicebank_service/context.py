@@ -12,6 +12,7 @@ from fastapi import Depends, Path, Request
 from slicebank_models.registry import EncoderRegistry
 from slicebank_service.admission import Admission
 from slicebank_service.hub import NotificationHub
+from slicebank_service.job_looks import JobLooks
 from slicebank_service.metrics import ServiceMetrics
 from slicebank_service.settings import ServiceSettings
 from slicebank_service.standing import Standing
@@ -40,6 +41,7 @@ class Context:
         admission: whether new work may come in.
         metrics: what is counted.
         standing: where queued jobs stand.
+        looks: jobs, for requests that run on the event loop.
         intake_limiter: bounds the uploads whose files are read side by side.
     """
 
@@ -55,6 +57,7 @@ class Context:
     admission: Admission
     metrics: ServiceMetrics
     standing: Standing
+    looks: JobLooks
     intake_limiter: anyio.CapacityLimiter
 
     @property

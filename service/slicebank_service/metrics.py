@@ -30,6 +30,7 @@ class ServiceMetrics:
         requests: requests answered, by method, route pattern and status.
         seconds: how long they took, without what they were asked to wait.
         received: bytes of their bodies, by route pattern.
+        connections: to the catalogue's database, in use now.
         long_polls: requests that wait for jobs.
         streams: open event streams.
     """
@@ -60,6 +61,11 @@ class ServiceMetrics:
             "slicebank_uploads_refused", "Uploads refused as a whole.", ("code",), registry=registry
         )
         self.long_polls = Gauge("slicebank_long_polls", "Requests that wait for jobs.", registry=registry)
+        self.connections = Gauge(
+            "slicebank_catalogue_connections_in_use",
+            "Database connections of this process that a transaction holds now.",
+            registry=registry,
+        )
         self.streams = Gauge("slicebank_event_streams", "Open event streams of jobs.", registry=registry)
 
     @contextmanager

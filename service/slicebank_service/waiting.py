@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import anyio.to_thread
 from fastapi import Request
 
 from slicebank_service.context import Context
+from slicebank_service.job_looks import Seen
 from slicebank_store.catalogue import JobRecord
 
 
@@ -28,13 +28,18 @@ async def wait_until_final(
     Returns:
         The jobs as they are now, in the order given.
     """
+    return [seen.job for seen in await see_when_final(context, request, job_ids, wait_s)]
 
-    def look() -> list[JobRecord]:
-        found = (context.catalogue.jobs.get(context.project, job_id) for job_id in job_ids)
-        return [job for job in found if job is not None]
+
+async def see_when_final(context: Context, request: Request, job_ids: Sequence[str], wait_s: float) -> list[Seen]:
+    """As `wait_until_final`, with the places of those that are still queued."""
+
+    async def look() -> list[Seen]:
+        found = await context.looks.get_many(job_ids)
+        return [found[job_id] for job_id in job_ids if job_id in found]
 
     if wait_s <= 0:
-        return await anyio.to_thread.run_sync(look)
+        return await look()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + min(wait_s, context.settings.max_wait_seconds)
     with (
@@ -43,10 +48,10 @@ async def wait_until_final(
         waiting_uncounted(request),
     ):
         while True:
-            jobs = await anyio.to_thread.run_sync(look)
+            seen = await look()
             left = deadline - loop.time()
-            if left <= 0 or all(job.state.final for job in jobs) or await request.is_disconnected():
-                return jobs
+            if left <= 0 or all(item.job.state.final for item in seen) or await request.is_disconnected():
+                return seen
             await listener.changed(min(left, poll_seconds(context)))
 
 

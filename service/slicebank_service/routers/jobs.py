@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import anyio.to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from slicebank_service.answers.jobs import JobPage, JobView, job_view
 from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
 from slicebank_service.dispatching import dispatch
+from slicebank_service.job_looks import Seen
 from slicebank_service.removal import remove_uploads
-from slicebank_service.waiting import poll_seconds, wait_until_final, waiting_uncounted
+from slicebank_service.waiting import poll_seconds, see_when_final, waiting_uncounted
 from slicebank_store.catalogue import JobRecord
 from slicebank_store.errors import UnknownJob
 from slicebank_store.types import JobKind, JobState
@@ -43,32 +44,25 @@ def list_jobs(
     return JobPage(items=items, next_cursor=page.next_cursor)
 
 
-@router.get("/{job_id}")
+@router.get("/{job_id}", response_model=JobView)
 async def get_job(
     context: Ctx,
     request: Request,
     job_id: Identifier,
     wait: Annotated[float, Query(ge=0, description="Seconds to wait for the job's end.")] = 0.0,
-) -> JobView:
+) -> Response:
     """Shows a job, at once or when it has ended."""
-    if wait > 0:
-        await wait_until_final(context, request, [job_id], wait)
-
-    # One hop to a thread for both questions: hundreds of clients poll here.
-    def look() -> JobView | None:
-        job = context.catalogue.jobs.get(context.project, job_id)
-        return None if job is None else show(context, job)
-
-    view = await anyio.to_thread.run_sync(look)
-    if view is None:
+    seen = await see_when_final(context, request, [job_id], wait)
+    if not seen:
         raise _unknown(job_id)
-    return view
+    # Written here, once: hundreds of clients poll, and the framework would check the view against its own schema first.
+    return Response(_shown(seen[0]).model_dump_json(), media_type="application/json")
 
 
 @router.get("/{job_id}/events", response_class=StreamingResponse)
 async def job_events(context: Ctx, request: Request, job_id: Identifier) -> StreamingResponse:
     """Streams a job as server-sent events: one event `job` a change, the last one when it has ended."""
-    if await anyio.to_thread.run_sync(context.catalogue.jobs.get, context.project, job_id) is None:
+    if await context.looks.get(job_id) is None:
         raise _unknown(job_id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_events(context, request, job_id), media_type="text/event-stream", headers=headers)
@@ -104,11 +98,11 @@ def show(context: Context, job: JobRecord) -> JobView:
     return job_view(job, place=context.standing.of([job]).get(job.job_id), now=time.time())
 
 
-async def _events(context: Context, request: Request, job_id: str) -> AsyncIterator[str]:
-    def look() -> JobView | None:
-        job = context.catalogue.jobs.get(context.project, job_id)
-        return None if job is None else show(context, job)
+def _shown(seen: Seen) -> JobView:
+    return job_view(seen.job, place=seen.place, now=time.time())
 
+
+async def _events(context: Context, request: Request, job_id: str) -> AsyncIterator[str]:
     sent: str | None = None
     said_at = time.monotonic()
     with (
@@ -116,7 +110,8 @@ async def _events(context: Context, request: Request, job_id: str) -> AsyncItera
         context.metrics.streams.track_inprogress(),
         waiting_uncounted(request),
     ):
-        while (view := await anyio.to_thread.run_sync(look)) is not None:
+        while (seen := await context.looks.get(job_id)) is not None:
+            view = _shown(seen)
             data = view.model_dump_json()
             now = time.monotonic()
             # The estimate changes with the clock; it alone is no news.
@@ -127,7 +122,7 @@ async def _events(context: Context, request: Request, job_id: str) -> AsyncItera
             elif now - said_at >= _KEEP_ALIVE_SECONDS:
                 yield ": still here\n\n"
                 said_at = now
-            if JobState(view.state).final:
+            if seen.job.state.final:
                 return
             await listener.changed(min(poll_seconds(context), _KEEP_ALIVE_SECONDS))
 

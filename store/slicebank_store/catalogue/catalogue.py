@@ -101,6 +101,11 @@ class Catalogue:
         with self._database.read() as connection:
             connection.exec_driver_sql("SELECT 1")
 
+    @property
+    def connections_in_use(self) -> int:
+        """Database connections of this process that a transaction holds now; who waits for a job holds none."""
+        return self._database.connections_in_use
+
     def close(self) -> None:
         """Closes every connection."""
         self._database.close()

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import QueuePool
 
 from slicebank_store.catalogue.failures import collided, translated
 from slicebank_store.errors import CatalogueError
@@ -117,6 +118,12 @@ class Database:
                 time.sleep(random.uniform(0, attempt * _RETRY_S))  # noqa: S311 - spreads those that collided
             with self._writer.begin() as connection:
                 return work(connection)
+
+    @property
+    def connections_in_use(self) -> int:
+        """Connections of this process that a transaction holds now."""
+        pool = self._engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
     def close(self) -> None:
         """Closes every connection."""

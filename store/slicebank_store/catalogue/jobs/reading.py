@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.jobs.new import ACTIVE_STATES
@@ -15,6 +16,8 @@ from slicebank_store.catalogue.rows import columns_of, to_record
 from slicebank_store.catalogue.tables import jobs, manifests
 from slicebank_store.errors import UnknownJob
 from slicebank_store.types import JSON, JobKind, JobState
+
+_IN_CHUNK = 500  # ids of one statement
 
 
 class JobQueries:
@@ -27,6 +30,19 @@ class JobQueries:
     def get(self, project: str, job_id: str) -> JobRecord | None:
         """The job, or None."""
         return self._first(jobs.c.project == project, jobs.c.job_id == job_id)
+
+    def get_many(self, project: str, job_ids: Collection[str]) -> dict[str, JobRecord]:
+        """Many jobs by their ids, in hardly more time than one; those that are not there are left out."""
+        query = select(*columns_of(JobRecord, jobs)).where(
+            jobs.c.project == project, jobs.c.job_id.in_(bindparam("wanted", expanding=True))
+        )
+        wanted = iter(job_ids)
+        found = {}
+        with self._database.read() as connection:
+            while chunk := [*islice(wanted, _IN_CHUNK)]:
+                for row in connection.execute(query, {"wanted": chunk}).mappings():
+                    found[str(row["job_id"])] = to_record(JobRecord, row)
+        return found
 
     def active_for_bag(self, project: str, bag_id: str) -> JobRecord | None:
         """The unfinished job that makes a bag, or None."""
