@@ -34,6 +34,7 @@ BENCHMARKS: Mapping[str, Callable[[Form], None]] = {
         "cohort_cost",
         "scaling",
         "catalogue_size",
+        "polling",
         "latency",
         "phantom_lesions",
     )

@@ -81,6 +81,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "cohort_cost": tables.cohort_cost,
     "scaling": deployment_tables.scaling,
     "catalogue_size": deployment_tables.catalogue_size,
+    "polling": deployment_tables.polling,
     "decode_rates": tables.decode_rates,
     "resize": tables.resize,
     "int8": tables.int8,

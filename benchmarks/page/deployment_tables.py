@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from benchmarks.page.tables import Figures, number, table
 
 
@@ -44,3 +46,30 @@ def catalogue_size(figures: Figures) -> str:
 
 def _times(asked: Figures) -> str:
     return f"{number(asked['p50_ms'], 1)} / {number(asked['p95_ms'], 1)}"
+
+
+def polling(figures: Figures) -> str:
+    """What clients that poll, and clients that wait, see of one API process."""
+    databases = figures["databases"]
+    rows: list[tuple[str, Callable[[Figures], str]]] = [
+        ("requests", lambda f: f"{f['polling']['requests']:,}"),
+        ("errors", lambda f: str(f["polling"]["errors"])),
+        ("p50, ms", lambda f: number(f["polling"]["p50_ms"], 1)),
+        ("p99, ms", lambda f: number(f["polling"]["p99_ms"], 1)),
+        ("slowest, ms", lambda f: number(f["polling"]["worst_ms"], 1)),
+        ("cores the API used", lambda f: number(f["polling"]["api_core_share"])),
+        ("*waiting:* most database connections in use", lambda f: str(f["waiting"]["most_connections_in_use"])),
+        ("*waiting:* clients told, errors", lambda f: f"{f['waiting']['told']}, {f['waiting']['errors']}"),
+        ("*waiting:* first / median / last told after the end, ms", _told),
+    ]
+    body = [[label, *(cell(measured) for measured in databases.values())] for label, cell in rows]
+    return (
+        f"{table(('', *(_DATABASES[name] for name in databases)), body)}\n\n"
+        f"{figures['clients']} clients, each every {figures['every_s']:g} s for {figures['seconds']} s; then {figures['long_polls']} long-polls and "
+        f"{figures['streams']} event streams; asked: p99 below {figures['needed_p99_ms']:g} ms, no errors, no connection held."
+    )
+
+
+def _told(figures: Figures) -> str:
+    waiting = figures["waiting"]
+    return " / ".join(number(waiting[f"told_{which}_ms"], 0) for which in ("first", "median", "last"))

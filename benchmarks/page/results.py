@@ -19,6 +19,7 @@ ON_PAGE = (
     "cohort_cost",
     "scaling",
     "catalogue_size",
+    "polling",
     "decode_rates",
     "resize",
     "int8",

@@ -66,7 +66,8 @@ class Context:
         return self.settings.project
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:
+    # A coroutine, because the framework runs plain functions on a thread, and every request would pay for the hop.
     context: Context = request.app.state.context
     return context
 

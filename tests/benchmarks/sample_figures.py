@@ -104,6 +104,35 @@ FIGURES: dict[str, dict[str, Any]] = {
             for name in ("postgresql", "sqlite")
         },
     },
+    "polling": {
+        "clients": 500,
+        "every_s": 2.0,
+        "seconds": 30,
+        "long_polls": 500,
+        "streams": 200,
+        "needed_p99_ms": 100.0,
+        "databases": {
+            name: {
+                "polling": {
+                    "requests": 7500,
+                    "errors": 0,
+                    "p50_ms": 2.0,
+                    "p99_ms": 15.0,
+                    "worst_ms": 26.0,
+                    "api_core_share": 0.5,
+                },
+                "waiting": {
+                    "most_connections_in_use": 0,
+                    "told": 700,
+                    "errors": 0,
+                    "told_first_ms": 14.0,
+                    "told_median_ms": 150.0,
+                    "told_last_ms": 285.0,
+                },
+            }
+            for name in ("sqlite", "postgresql")
+        },
+    },
     "decode_rates": {
         "slices": 12,
         "rounds": 3,
