@@ -76,7 +76,7 @@ class Admission:
         # Whose bytes they are is asked only where there are too many.
         if self._staged.total() >= limit and (mine := self._kept_value("staged", self._my_bytes)) >= limit:
             raise StagingFull(
-                f"{mine} bytes of uploads wait for their jobs, and {limit} may; send this one again later",
+                f"staging is full: {mine} bytes of uploads wait for their jobs, and {limit} may; send this one again later",
                 retry_after_seconds=self._retry_after(EMBED_KINDS),
             )
 
@@ -94,7 +94,7 @@ class Admission:
         queued = self._kept_value(tuple(kinds), lambda: self._catalogue.backlog.queued(project, kinds, at_most=limit))
         if queued >= limit:
             raise QueueFull(
-                f"{limit} jobs are queued, and no more may; ask again when some are done",
+                f"the queue is full: {limit} jobs wait, and no more may; ask again when some are done",
                 retry_after_seconds=self._retry_after(kinds),
             )
 
