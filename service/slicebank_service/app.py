@@ -153,7 +153,7 @@ async def _sweep_staging(context: Context) -> None:
 
 
 def _sweep_once(context: Context) -> None:
-    in_use = context.catalogue.jobs.staging_in_use(failed_within_s=context.settings.staging_ttl_seconds)
+    in_use = partial(context.catalogue.jobs.staging_in_use, failed_within_s=context.settings.staging_ttl_seconds)
     removed = context.staging.sweep(in_use, older_than_s=context.settings.staging_orphan_seconds)
     if removed:
         log.info("staging_swept", uploads=len(removed))

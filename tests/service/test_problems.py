@@ -193,7 +193,9 @@ async def away_broker() -> AsyncIterator[JobNews | None]:
 
 
 @pytest.mark.parametrize("gone", ["catalogue", "notifications", "blobs"])
-def test_readiness_names_the_part_that_is_away_and_is_refused_where_no_study_could_be_taken_in(world: World, gone: str) -> None:
+def test_readiness_names_the_part_that_is_away_and_is_refused_where_no_study_could_be_taken_in(
+    world: World, gone: str
+) -> None:
     url = world.settings.resolved_catalogue_url
     with closing(AwayCatalogue.open(url)) as catalogue:
         away: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,11 +100,13 @@ class Staging:
             return
         shutil.rmtree(doomed)
 
-    def sweep(self, in_use: Collection[str], *, older_than_s: float, now: float | None = None) -> list[str]:
+    def sweep(
+        self, in_use: Callable[[], Collection[str]], *, older_than_s: float, now: float | None = None
+    ) -> list[str]:
         """Removes uploads that nobody needs.
 
         Args:
-            in_use: upload ids to keep, from `Jobs.staging_in_use`.
+            in_use: gives upload ids to keep, as `Jobs.staging_in_use`.
             older_than_s: of uploads that have not settled, younger ones stay: they may still be arriving.
             now: seconds since 1970; default: the clock.
 
@@ -120,16 +122,21 @@ class Staging:
             self.settle(upload_id)
         return unneeded
 
-    def unneeded(self, in_use: Collection[str], *, older_than_s: float, now: float | None = None) -> list[str]:
+    def unneeded(
+        self, in_use: Callable[[], Collection[str]], *, older_than_s: float, now: float | None = None
+    ) -> list[str]:
         """Upload ids that `sweep` would remove."""
         limit = (time.time() if now is None else now) - older_than_s
-        return [
+        found = [
             folder.name
             for folder in list(self._root.iterdir())
-            if is_id(folder.name)
-            and folder.name not in in_use
-            and (not self._mark(folder.name).exists() or _newest(folder) < limit)
+            if is_id(folder.name) and (not self._mark(folder.name).exists() or _newest(folder) < limit)
         ]
+        if not found:
+            return []
+        # Asked last: an upload that had settled when it was found has its jobs in the catalogue by now.
+        needed = in_use()
+        return [upload_id for upload_id in found if upload_id not in needed]
 
     def _folder(self, upload_id: str) -> Path:
         if not is_id(upload_id):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from slicebank_store.blobs import BlobStore
@@ -86,7 +87,7 @@ def collect(
     for unfinished in blobs.sweep_unfinished(older_than_s=_UNFINISHED_S, dry_run=dry_run):
         note("unfinished", unfinished.size)
     weights = staged.by_upload()
-    in_use = catalogue.jobs.staging_in_use(failed_within_s=failed_within_s)
+    in_use = partial(catalogue.jobs.staging_in_use, failed_within_s=failed_within_s)
     find = staging.unneeded if dry_run else staging.sweep
     for upload_id in find(in_use, older_than_s=idle_upload_s):
         note("upload", weights.get(upload_id, 0))

@@ -77,7 +77,7 @@ def test_sweep_removes_what_is_old_and_unused(tmp_path: Path) -> None:
     os.utime(growing.folder / "0", (NOW, NOW))
     (tmp_path / "not an upload").mkdir()
     (tmp_path / f".removed-{old.upload_id}-x").mkdir()
-    assert staging.sweep({used.upload_id}, older_than_s=50, now=NOW) == [old.upload_id]
+    assert staging.sweep(lambda: {used.upload_id}, older_than_s=50, now=NOW) == [old.upload_id]
     left = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".arriving-")}
     assert left == {used.upload_id, young.upload_id, growing.upload_id, "not an upload"}
 
@@ -98,9 +98,22 @@ def test_sweep_removes_what_has_settled_and_is_unused_whatever_its_age(tmp_path:
     spent, used, arriving = (staging.new() for _ in range(3))
     for upload in (spent, used):
         staging.settle(upload.upload_id)
-    assert staging.sweep({used.upload_id}, older_than_s=50) == [spent.upload_id]
+    assert staging.sweep(lambda: {used.upload_id}, older_than_s=50) == [spent.upload_id]
     assert staging.exists(used.upload_id)
     assert staging.exists(arriving.upload_id)
     os.utime(arriving.folder, (NOW, NOW))
-    assert staging.sweep({used.upload_id}, older_than_s=50, now=NOW + 100) == [arriving.upload_id]
+    assert staging.sweep(lambda: {used.upload_id}, older_than_s=50, now=NOW + 100) == [arriving.upload_id]
     assert [path.name for path in tmp_path.iterdir()] == [used.upload_id]
+
+
+def test_an_upload_that_settles_while_a_sweep_runs_is_not_taken_for_a_leftover(tmp_path: Path) -> None:
+    staging = Staging(tmp_path)
+    upload, spent = staging.new(), staging.new()
+    staging.settle(spent.upload_id)
+
+    def in_use() -> set[str]:
+        staging.settle(upload.upload_id)  # its jobs came into the catalogue just after it was asked
+        return set()
+
+    assert staging.sweep(in_use, older_than_s=50) == [spent.upload_id]
+    assert staging.exists(upload.upload_id)
