@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -21,6 +22,7 @@ from slicebank_service.hub import NotificationHub, Notifications
 from slicebank_service.job_looks import JobLooks, Seen
 from slicebank_service.metrics import ServiceMetrics, StoreCollector
 from slicebank_service.middleware import BodyLimit, Keys, RequestIds
+from slicebank_service.pulse import Pulse, blobs_answer
 from slicebank_service.routers import bags, encoders, heads, health, jobs, metrics, predictions, series, workers
 from slicebank_service.settings import ServiceSettings
 from slicebank_service.standing import Standing
@@ -104,6 +106,7 @@ def create_app(
         metrics=counted,
         standing=standing,
         looks=JobLooks(look),
+        blob_pulse=Pulse(partial(blobs_answer, blobs)),
         intake_limiter=anyio.CapacityLimiter(settings.intake_threads),
     )
 

@@ -14,6 +14,7 @@ from slicebank_service.admission import Admission
 from slicebank_service.hub import NotificationHub
 from slicebank_service.job_looks import JobLooks
 from slicebank_service.metrics import ServiceMetrics
+from slicebank_service.pulse import Pulse
 from slicebank_service.settings import ServiceSettings
 from slicebank_service.standing import Standing
 from slicebank_store.blobs import BlobStore
@@ -42,6 +43,7 @@ class Context:
         metrics: what is counted.
         standing: where queued jobs stand.
         looks: jobs, for requests that run on the event loop.
+        blob_pulse: whether the blob store answers.
         intake_limiter: bounds the uploads whose files are read side by side.
     """
 
@@ -58,6 +60,7 @@ class Context:
     metrics: ServiceMetrics
     standing: Standing
     looks: JobLooks
+    blob_pulse: Pulse
     intake_limiter: anyio.CapacityLimiter
 
     @property

@@ -387,3 +387,22 @@ def test_a_job_that_waits_for_the_store_can_be_cancelled(
     monkeypatch.setattr(workshop.world.blobs, "put_file", put_file)
     assert workshop.run(series["job_id"]).state is JobState.CANCELLED
     assert workshop.world.staged() == {}
+
+
+def test_an_upload_whose_commit_was_not_answered_keeps_its_files_for_its_job(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submissions = workshop.world.catalogue.submissions
+    submit = submissions.submit_series
+
+    def cut(*arguments: object, **options: object) -> object:
+        submit(*arguments, **options)  # type: ignore[arg-type]
+        raise CatalogueUnavailable("the connection was lost while committing")
+
+    files = phantom(tmp_path, n_slices=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(submissions, "submit_series", cut)
+        assert workshop.api.upload(files, encoder="dummy").status_code == 503
+    series = workshop.upload(files, encoder="dummy")
+    assert workshop.run(series["job_id"]).state is JobState.SUCCEEDED
+    assert len(workshop.world.catalogue.jobs.list("default").items) == 1

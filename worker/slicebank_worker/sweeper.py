@@ -4,46 +4,40 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 
 import structlog
 
 from slicebank_store.catalogue import Catalogue
+from slicebank_store.catalogue.jobs import HeldLease
 from slicebank_store.errors import QueueUnavailable
 from slicebank_store.queue import TaskQueue
 from slicebank_store.types import JobKind
 
 log = structlog.get_logger()
 
-# Time servers slew small differences; more than this at once is somebody setting the clock, or a machine that slept.
-_JUMP_S = 5.0
 
+class LeaseWatch:
+    """Tells leases that nobody renews, by this machine's steady clock alone: clocks of the day may be wrong here or there, and may be set."""
 
-class WallClock:
-    """Tells when the machine's clock was set: all leases then seem to have run out, and their holders need a moment to renew them."""
-
-    def __init__(self, pause_s: float) -> None:
-        """Starts without a jump.
+    def __init__(self, lease_s: float) -> None:
+        """Has seen nothing yet.
 
         Args:
-            pause_s: how long after a jump leases are left alone, seconds.
+            lease_s: how long a lease lasts without a heartbeat, seconds.
         """
-        self._pause_s = pause_s
-        self._offset: float | None = None
-        self._quiet_until = 0.0
+        self._lease_s = lease_s
+        self._seen: dict[HeldLease, float] = {}
 
-    def jumped(self, wall: float, steady: float) -> bool:
-        """Whether the clock was set within the last `pause_s`.
+    def silent(self, held: Collection[HeldLease], steady: float) -> list[HeldLease]:
+        """Those of the leases that stood unchanged for as long as a lease lasts.
 
         Args:
-            wall: seconds since 1970.
+            held: every lease as it stands now.
             steady: seconds on a clock that nobody sets.
         """
-        offset = wall - steady
-        if self._offset is not None and abs(offset - self._offset) > _JUMP_S:
-            log.warning("clock_was_set", seconds=round(offset - self._offset))
-            self._quiet_until = steady + self._pause_s
-        self._offset = offset
-        return steady < self._quiet_until
+        self._seen = {lease: self._seen.get(lease, steady) for lease in held}
+        return [lease for lease, since in self._seen.items() if steady - since >= self._lease_s]
 
 
 class Sweeper:
@@ -56,7 +50,7 @@ class Sweeper:
         self._queue = queue
         self._every_s = every_s
         self._redispatch_after_s = redispatch_after_s
-        self._clock = WallClock(pause_s=lease_s)
+        self._watch = LeaseWatch(lease_s)
         self._wake = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
@@ -79,7 +73,7 @@ class Sweeper:
             now,
             redispatch_after_s=self._redispatch_after_s,
             idle=self._idle_queues(),
-            expire=not self._clock.jumped(now, time.monotonic()),
+            silent=self._watch.silent(self._catalogue.jobs.held(), time.monotonic()),
         )
         sent = 0
         for job in due:

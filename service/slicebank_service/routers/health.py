@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from slicebank_service.context import Ctx
-from slicebank_store.errors import CatalogueError, StoreError
+from slicebank_store.errors import CatalogueError
 
 router = APIRouter(tags=["health"])
 
@@ -45,11 +45,7 @@ def ready(context: Ctx, response: Response) -> Readiness:
     except CatalogueError:
         catalogue = False
     notifications = context.hub.connected
-    try:
-        context.blobs.exists(f"{context.project}/ready")  # any key does: what counts is an answer
-        blobs = True
-    except StoreError:
-        blobs = False
+    blobs = context.blob_pulse.beats()
     there = catalogue and notifications
     if not there:
         response.status_code = 503

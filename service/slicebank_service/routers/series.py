@@ -213,6 +213,7 @@ async def _staged(context: Context, request: Request, wanted: IntakeRequest) -> 
     settings = context.settings
     with full_disks_said():
         upload = await anyio.to_thread.run_sync(context.staging.new)
+    unsure = False
     try:
         with full_disks_said():
             received = await receive(
@@ -235,10 +236,15 @@ async def _staged(context: Context, request: Request, wanted: IntakeRequest) -> 
             return await anyio.to_thread.run_sync(
                 take_in, context, upload, received, wanted, limiter=context.intake_limiter
             )
+    except CatalogueUnavailable:
+        # The connection may have broken while a job was committed, which then needs the files: the sweep of staging removes them if none does.
+        unsure = True
+        raise
     finally:
         # A client that goes away cancels this task, and its files must go all the same.
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(_tidy, context, upload.upload_id)
+        if not unsure:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(_tidy, context, upload.upload_id)
 
 
 def _tidy(context: Context, upload_id: str) -> None:

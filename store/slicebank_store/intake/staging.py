@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Collection
@@ -98,7 +99,7 @@ class Staging:
             folder.rename(doomed)
         except FileNotFoundError:
             return
-        shutil.rmtree(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)  # a sweeper may be at it; what is left goes with the next sweep
 
     def sweep(
         self, in_use: Callable[[], Collection[str]], *, older_than_s: float, now: float | None = None
@@ -116,6 +117,8 @@ class Staging:
         for folder in list(self._root.iterdir()):
             if folder.name.startswith(_REMOVED):
                 shutil.rmtree(folder, ignore_errors=True)  # another sweeper may be at it
+            elif folder.name.startswith(_ARRIVING):
+                self._forget(folder, (time.time() if now is None else now) - older_than_s)
         unneeded = self.unneeded(in_use, older_than_s=older_than_s, now=now)
         for upload_id in unneeded:
             self._remove(upload_id)
@@ -143,6 +146,12 @@ class Staging:
             msg = f"{upload_id[:40]!r} is not an upload id."
             raise BadKey(msg)
         return self._root / upload_id
+
+    def _forget(self, mark: Path, limit: float) -> None:
+        """Removes the mark of an upload whose process died before it had made the folder, or while it removed it."""
+        with contextlib.suppress(FileNotFoundError):
+            if not self._folder(mark.name.removeprefix(_ARRIVING)).exists() and mark.stat().st_mtime < limit:
+                mark.unlink()
 
     def _mark(self, upload_id: str) -> Path:
         folder = self._folder(upload_id)

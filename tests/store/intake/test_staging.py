@@ -117,3 +117,15 @@ def test_an_upload_that_settles_while_a_sweep_runs_is_not_taken_for_a_leftover(t
 
     assert staging.sweep(in_use, older_than_s=50) == [spent.upload_id]
     assert staging.exists(upload.upload_id)
+
+
+def test_a_mark_without_an_upload_goes_when_it_is_old(tmp_path: Path) -> None:
+    staging = Staging(tmp_path)
+    upload = staging.new()
+    upload.folder.rmdir()
+    (mark,) = tmp_path.iterdir()
+    os.utime(mark, (NOW, NOW))
+    assert staging.sweep(set, older_than_s=50, now=NOW + 10) == []
+    assert mark.exists()
+    assert staging.sweep(set, older_than_s=50, now=NOW + 100) == []
+    assert not mark.exists()

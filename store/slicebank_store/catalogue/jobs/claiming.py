@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, case, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, select, update
 
 from slicebank_store.catalogue.jobs.lease import Lease
 from slicebank_store.catalogue.records import JobRecord
@@ -25,28 +25,40 @@ def turn() -> ColumnElement[float]:
 
 def due_row(connection: Connection, queue: str, priorities: Collection[Priority], now: float) -> RowMapping | None:
     """The job of a queue whose turn it is, locked; jobs that somebody else is taking are passed over."""
+    passed_over: list[str] = []
+    while (job_id := _first(connection, queue, priorities, now, passed_over)) is not None:
+        # Only the one that is wanted is locked: another who asks meanwhile finds the next.
+        query = select(jobs).where(jobs.c.job_id == job_id, _due(now)).with_for_update(skip_locked=True)
+        row = connection.execute(query).mappings().first()
+        if row is not None:
+            return row
+        passed_over.append(job_id)
+    return None
+
+
+def _first(
+    connection: Connection, queue: str, priorities: Collection[Priority], now: float, passed_over: Collection[str]
+) -> str | None:
     heads = []
     for kind in (kind for kind in JobKind if kind.queue == queue):
         for priority in priorities:
             # One look for each kind and priority, each at the head of an index; a queue of any length costs the same.
             query = (
-                select(jobs)
-                .where(
-                    jobs.c.state == JobState.QUEUED.value,
-                    jobs.c.kind == kind.value,
-                    jobs.c.priority == priority.value,
-                    jobs.c.waits_for.is_(None),
-                    jobs.c.not_before <= now,
-                )
+                select(jobs.c.created_at, jobs.c.job_id)
+                .where(jobs.c.kind == kind.value, jobs.c.priority == priority.value, _due(now))
+                .where(jobs.c.job_id.not_in(passed_over))
                 .order_by(jobs.c.created_at, jobs.c.job_id)
                 .limit(1)
-                .with_for_update(skip_locked=True)
             )
-            row = connection.execute(query).mappings().first()
-            if row is not None:
+            head = connection.execute(query).first()
+            if head is not None:
                 patience = BULK_PATIENCE_S if priority is Priority.BULK else 0.0
-                heads.append((row["created_at"] + patience, row["job_id"], row))
-    return min(heads, key=lambda head: head[:2])[2] if heads else None
+                heads.append((head.created_at + patience, str(head.job_id)))
+    return min(heads)[1] if heads else None
+
+
+def _due(now: float) -> ColumnElement[bool]:
+    return and_(jobs.c.state == JobState.QUEUED.value, jobs.c.waits_for.is_(None), jobs.c.not_before <= now)
 
 
 def take(connection: Connection, row: RowMapping, now: float, *, worker: str, lease_s: float) -> Lease:

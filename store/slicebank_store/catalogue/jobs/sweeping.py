@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Update, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, case, false, or_, select, update
 
 from slicebank_store.catalogue.jobs.claiming import turn
 from slicebank_store.catalogue.jobs.standing import JobStanding
@@ -38,11 +38,30 @@ class DueJob(NamedTuple):
     priority: Priority
 
 
+class HeldLease(NamedTuple):
+    """A lease as it stands in the catalogue; every heartbeat changes it."""
+
+    job_id: str
+    fence: int
+    lease_until: float
+
+
 class Sweeping(JobStanding):
     """The part of the ledger that sweepers use. Any number may sweep at once."""
 
+    def held(self) -> list[HeldLease]:
+        """Every lease, of whatever age."""
+        query = select(jobs.c.job_id, jobs.c.fence, jobs.c.lease_until).where(jobs.c.state == JobState.RUNNING.value)
+        with self._database.read() as connection:
+            return [HeldLease(*row) for row in connection.execute(query)]
+
     def sweep(
-        self, now: float, *, redispatch_after_s: float, idle: Collection[str] = (), expire: bool = True
+        self,
+        now: float,
+        *,
+        redispatch_after_s: float,
+        idle: Collection[str] = (),
+        silent: Collection[HeldLease] | None = None,
     ) -> list[DueJob]:
         """Takes back leases that ran out, and tells which jobs need a message.
 
@@ -51,29 +70,29 @@ class Sweeping(JobStanding):
             redispatch_after_s: how long a message may go unanswered; doubled with each of the job's messages, at most
                 32-fold.
             idle: queues in which the broker holds no message: due jobs of theirs have lost theirs.
-            expire: False leaves leases alone, because this machine's clock has just jumped.
+            silent: leases that nobody renewed for as long as they last, which a sweeper knows by watching them; None trusts the clocks of
+                all hosts instead.
 
         Returns:
             Jobs marked as dispatched: the caller sends their messages, and calls `undelivered` where it cannot.
         """
-        expired = and_(jobs.c.state == JobState.RUNNING.value, jobs.c.lease_until < now)
+        expired = _expired(now, silent)
         queued = and_(jobs.c.state == JobState.QUEUED.value, jobs.c.waits_for.is_(None), jobs.c.not_before <= now)
         unanswered = jobs.c.dispatched_at + redispatch_after_s * jobs.c.dispatch_factor <= now
         due = and_(queued, or_(jobs.c.dispatched_at.is_(None), unanswered))
         kinds = [kind.value for kind in JobKind if kind.queue in idle]
-        silent = and_(queued, jobs.c.kind.in_(kinds), jobs.c.dispatched_at <= now - IDLE_GRACE_S)
+        unheard = and_(queued, jobs.c.kind.in_(kinds), jobs.c.dispatched_at <= now - IDLE_GRACE_S)
         ahead = _ahead_of_time(now)
         with self._database.read() as connection:  # most sweeps find nothing, and must not hold up writers
-            anything = or_(expired, due, ahead, silent) if kinds else or_(expired, due, ahead)
+            anything = or_(expired, due, ahead, unheard) if kinds else or_(expired, due, ahead)
             if connection.execute(select(jobs.c.job_id).where(anything).limit(1)).first() is None:
                 return []
         with self._database.write() as connection:
             connection.execute(update(jobs).where(ahead).values(_set_back(now)))
-            if expire:
-                self._take_back(connection, expired, now)
+            self._take_back(connection, expired, now)
             found = _mark(connection, due, MAX_DISPATCHES, now)
             if kinds and not found:
-                found = _mark(connection, silent, MAX_WAKE_UPS, now)
+                found = _mark(connection, unheard, MAX_WAKE_UPS, now)
         return found
 
     @staticmethod
@@ -117,6 +136,18 @@ def _dispatched(job_id: str, now: float) -> Update:
     )
     which = and_(jobs.c.job_id == job_id, jobs.c.state == JobState.QUEUED.value)
     return update(jobs).where(which).values(dispatched_at=now, dispatch_factor=grown)
+
+
+def _expired(now: float, silent: Collection[HeldLease] | None) -> ColumnElement[bool]:
+    running = jobs.c.state == JobState.RUNNING.value
+    if silent is None:
+        return and_(running, jobs.c.lease_until < now)
+    # Unchanged to this moment: a heartbeat that came since it was judged saves it.
+    same = (
+        and_(jobs.c.job_id == job_id, jobs.c.fence == fence, jobs.c.lease_until == lease_until)
+        for job_id, fence, lease_until in silent
+    )
+    return and_(running, or_(false(), *same))
 
 
 def _mark(connection: Connection, which: ColumnElement[bool], most: int, now: float) -> list[DueJob]:

@@ -163,9 +163,18 @@ def test_a_clock_set_back_takes_no_job_from_a_living_worker(catalogue: Catalogue
         clock.advance(LEASE_S / 3)
 
 
-def test_leases_are_left_alone_while_the_clock_is_in_doubt(catalogue: Catalogue, clock: Clock) -> None:
-    held = claim(catalogue, submit(catalogue).job_id)
-    clock.advance(3600)
-    assert catalogue.jobs.sweep(clock.now, redispatch_after_s=AFTER_S, expire=False) == []
-    assert catalogue.jobs.heartbeat(held, lease_s=LEASE_S) is Beat.OK
-    assert sweep(catalogue, clock) == []
+def test_a_sweeper_whose_clock_is_an_hour_ahead_takes_back_what_is_silent_and_nothing_else(
+    catalogue: Catalogue, clock: Clock
+) -> None:
+    alive = claim(catalogue, submit(catalogue, series_of(series_uid="1")).job_id)
+    dead = claim(catalogue, submit(catalogue, series_of(series_uid="2")).job_id)
+    ahead = clock.now + 3600
+    assert catalogue.jobs.sweep(ahead, redispatch_after_s=AFTER_S, silent=[]) == []
+    judged = catalogue.jobs.held()
+    assert {lease.job_id for lease in judged} == {alive.job.job_id, dead.job.job_id}
+    clock.advance(1)
+    assert catalogue.jobs.heartbeat(alive, lease_s=LEASE_S) is Beat.OK
+    due = catalogue.jobs.sweep(ahead, redispatch_after_s=AFTER_S, silent=judged)
+    assert [job.job_id for job in due] == [dead.job.job_id], "the other was renewed since it was judged"
+    assert catalogue.jobs.heartbeat(alive, lease_s=LEASE_S) is Beat.OK
+    assert catalogue.jobs.heartbeat(dead, lease_s=LEASE_S) is Beat.LOST
