@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from slicebank_store.catalogue import Catalogue, NewJob
-from slicebank_store.catalogue.jobs.claiming import BULK_PATIENCE_S
+from slicebank_store.catalogue.jobs.claiming import BULK_PATIENCE_S, due_row
 from slicebank_store.catalogue.jobs.lease import Beat
 from slicebank_store.types import JobKind, JobState, Priority
 
@@ -84,3 +84,18 @@ def test_who_lost_the_lease_cannot_postpone(catalogue: Catalogue, clock: Clock) 
     held = claim(catalogue, lost.job.job_id)
     assert catalogue.jobs.postpone(lost, "disk_full", "Free space.", wait_s=5) is JobState.RUNNING
     assert catalogue.jobs.heartbeat(held, lease_s=LEASE_S) is Beat.OK
+
+
+def test_who_asks_while_another_takes_a_job_gets_the_next(postgres_url: str, clock: Clock) -> None:
+    catalogue = Catalogue.open(postgres_url, clock=clock)
+    try:
+        waiting = bulk(catalogue, "1")
+        clock.advance(1)
+        wanted = interactive(catalogue, "2")
+        with catalogue._database.write() as connection:
+            row = due_row(connection, "embed", tuple(Priority), clock.now)
+            assert row is not None
+            assert row["job_id"] == wanted
+            assert next_of(catalogue) == waiting, "only the job that is taken is locked"
+    finally:
+        catalogue.close()
