@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from slicebank import Client
+from slicebank import Client, Retries
 from slicebank.cli import main
 from tests.client.shell import Run
 from tests.client.speaking_server import KEY, SpeakingServer, serving
@@ -20,7 +20,8 @@ def server() -> Iterator[SpeakingServer]:
 
 @pytest.fixture
 def client(server: SpeakingServer) -> Iterator[Client]:
-    with Client(server.url, KEY, timeout=5) as made:
+    # What is waited for, and how long, is test_retrying's matter.
+    with Client(server.url, KEY, timeout=5, retries=Retries(outage=3)) as made:
         yield made
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from slicebank import Client, UploadProgress, errors
+from slicebank import Client, Retries, UploadProgress, errors
 from slicebank.upload import send
 from slicebank.upload.batches import batches_of
 from slicebank.upload.discover import discover
@@ -153,7 +153,8 @@ def test_an_interrupted_upload_says_what_arrived(tmp_path: Path) -> None:
             return answer
         raise httpx.WriteError("gone", request=request)
 
-    client = Client("http://server", "key", transport=httpx.MockTransport(handler))
+    retries = Retries(outage=0)
+    client = Client("http://server", "key", transport=httpx.MockTransport(handler), retries=retries)
     with client, pytest.raises(errors.UploadInterrupted) as caught:
         client.series.upload(tmp_path)
     assert [item.series_uid for item in caught.value.done] == ["1.2.3"]
