@@ -123,13 +123,14 @@ def restore(url: str, source: Path, *, replace: bool = False) -> BackedUp:
 
 
 def _make_again(connection: Connection, header: BackupHeader) -> dict[str, Table]:
-    """Empty tables of the backup's schema."""
+    """Empty tables of the backup's schema; tables in the same database that are not slicebank's stay."""
+    ours = {_VERSION_TABLE, *metadata.tables, *header.columns}
     present = MetaData()
-    present.reflect(connection)
+    present.reflect(connection, only=lambda name, _: name in ours)
     present.drop_all(connection)
     command.upgrade(_alembic(connection), header.schema)
     made = MetaData()
-    made.reflect(connection)
+    made.reflect(connection, only=lambda name, _: name in ours)
     tables = {table.name: table for table in made.sorted_tables if table.name != _VERSION_TABLE}
     if {name: frozenset(table.columns.keys()) for name, table in tables.items()} != {
         name: frozenset(columns) for name, columns in header.columns.items()
