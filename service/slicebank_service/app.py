@@ -28,7 +28,8 @@ from slicebank_service.settings import ServiceSettings
 from slicebank_service.standing import Standing
 from slicebank_store.blobs import BlobStore, DirectoryBlobs
 from slicebank_store.catalogue import Catalogue
-from slicebank_store.errors import CatalogueUnavailable
+from slicebank_store.doomed import remove_doomed
+from slicebank_store.errors import BlobsUnavailable, CatalogueUnavailable
 from slicebank_store.identity import ProjectKeys
 from slicebank_store.intake import StagedBytes, Staging
 from slicebank_store.queue import TaskQueue
@@ -144,7 +145,7 @@ def create_app(
 
 
 async def _sweep_staging(context: Context) -> None:
-    """Removes what uploads left behind, at start-up and from time to time."""
+    """Removes what uploads and deletions left behind, at start-up and from time to time."""
     while True:
         try:
             await anyio.to_thread.run_sync(_sweep_once, context)
@@ -160,3 +161,11 @@ def _sweep_once(context: Context) -> None:
     removed = context.staging.sweep(in_use, older_than_s=context.settings.staging_orphan_seconds)
     if removed:
         log.info("staging_swept", uploads=len(removed))
+    try:
+        # Of deletions that found the blob store away, or whose process died before it had removed the blobs.
+        gone = remove_doomed(context.catalogue, context.blobs)
+    except BlobsUnavailable as error:
+        log.warning("blobs_not_swept", detail=str(error))
+    else:
+        if gone:
+            log.info("blobs_swept", blobs=gone)

@@ -8,21 +8,28 @@ import structlog
 
 from slicebank_service.context import Context
 from slicebank_store.catalogue import Deleted
+from slicebank_store.doomed import remove_doomed
 from slicebank_store.errors import BlobsUnavailable
 
 log = structlog.get_logger()
 
 
-def remove_files(context: Context, deleted: Deleted) -> None:
-    """Deletes the blobs of what was deleted, and the staged uploads that served its jobs alone."""
-    remove_uploads(context, deleted.uploads)
-    for number, key in enumerate(deleted.blob_keys):
-        try:
-            context.blobs.delete(key)
-        except BlobsUnavailable:
-            # The rows are gone, so asking again deletes no blob; `admin gc` finds those that nothing names.
-            log.warning("blobs_left_behind", blobs=len(deleted.blob_keys) - number)
-            raise
+def remove_files(context: Context, *deleted: Deleted) -> None:
+    """Deletes the blobs of what was deleted, now or before, and the staged uploads that served its jobs alone.
+
+    Blobs of earlier deletions are tried again as well, whoever asks: what a request finds gone may have been deleted by one that
+    could not remove the blobs.
+
+    Raises:
+        BlobsUnavailable: blobs are left; they stay noted, for the next deletion, the sweep and `admin gc`.
+    """
+    for each in deleted:
+        remove_uploads(context, each.uploads)
+    try:
+        remove_doomed(context.catalogue, context.blobs, context.project)
+    except BlobsUnavailable:
+        log.warning("blobs_left_behind")
+        raise
 
 
 def remove_uploads(context: Context, upload_ids: Iterable[str]) -> None:

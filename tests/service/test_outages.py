@@ -16,6 +16,7 @@ from slicebank_store.errors import BlobsUnavailable
 from slicebank_store.types import JobState
 from tests.service.support import Api, FakeWorker, MakeFiles, World, assert_problem, make_bags, serving
 from tests.store.postgres import Postgres
+from tests.store.upkeep.stocking import train
 
 JOB = "0" * 32
 ASKED = [
@@ -151,3 +152,55 @@ def test_without_the_blobs_bags_wait_and_uploads_go_on(
         assert job is not None
         assert job.state is JobState.QUEUED
         assert_problem(other.delete(f"/v1/series/{bag.series_uid}"), 503, "blobs_unavailable")
+
+
+class Flaky(DirectoryBlobs):
+    """Blobs that can be removed only while the store is there."""
+
+    away = True
+
+    def delete(self, key: str) -> bool:
+        if self.away:
+            raise BlobsUnavailable("the blob store does not answer; try again")
+        return super().delete(key)
+
+
+def test_a_deletion_is_done_only_when_the_files_are_gone(
+    api: Api, world: World, worker: FakeWorker, make_files: MakeFiles
+) -> None:
+    series, bag = make_bags(api, worker, make_files, 2)
+    blobs = Flaky(world.settings.resolved_blobs_dir)
+    with serving(replace(world, blobs=blobs).app()) as other:
+        for path in (f"/v1/series/{series.series_uid}", f"/v1/bags/{bag.bag_id}"):
+            blobs.away = True
+            for _ in range(2):
+                assert_problem(other.delete(path), 503, "blobs_unavailable")
+            blobs.away = False
+            assert other.delete(path).status_code == 204
+    assert list(world.blobs.keys()) == []
+    assert world.catalogue.doomed.page() == ()
+
+
+def test_a_head_that_is_gone_by_name_is_not_done_while_its_file_is_there(world: World) -> None:
+    blobs = Flaky(world.settings.resolved_blobs_dir)
+    with serving(replace(world, blobs=blobs).app()) as api:
+        head_id, _ = train(world.catalogue, world.blobs)
+        name = api.get(f"/v1/heads/{head_id}").json()["name"]
+        for path in (f"/v1/heads/{name}", f"/v1/heads/{name}", f"/v1/heads/{head_id}"):
+            assert_problem(api.delete(path), 503, "blobs_unavailable")
+        blobs.away = False
+        assert api.delete(f"/v1/heads/{name}").status_code == 204
+    assert list(world.blobs.keys()) == []
+
+
+def test_files_of_a_deletion_that_died_go_with_the_next_sweep(
+    api: Api, world: World, worker: FakeWorker, make_files: MakeFiles
+) -> None:
+    (bag,) = make_bags(api, worker, make_files, 1)
+    world.catalogue.deletions.delete_series("default", bag.series_uid)  # and nothing after it
+    assert list(world.blobs.keys()) == [bag.blob_key]
+    with serving(world.app(staging_sweep_seconds=0.05)):
+        deadline = time.monotonic() + 30
+        while world.catalogue.doomed.page() and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert list(world.blobs.keys()) == []

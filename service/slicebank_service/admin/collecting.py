@@ -29,7 +29,7 @@ def gc(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove blobs and uploads that nobody needs; no row of the catalogue is touched."""
+    """Remove blobs and uploads that nobody needs, and the rest of what was deleted."""
     from rich.console import Console
 
     from slicebank_store.blobs import open_blobs

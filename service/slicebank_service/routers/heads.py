@@ -127,8 +127,8 @@ def delete_head(context: Ctx, head: Identifier) -> Response:
     """Removes one version by its id, or every version of a name, with their predictions; removing what is not there is no error."""
     catalogue, project = context.catalogue, context.project
     by_id = catalogue.heads.get(project, head)
-    for version in [by_id] if by_id is not None else catalogue.heads.versions(project, head):
-        remove_files(context, catalogue.deletions.delete_head(project, version.head_id))
+    versions = [by_id] if by_id is not None else catalogue.heads.versions(project, head)
+    remove_files(context, *[catalogue.deletions.delete_head(project, version.head_id) for version in versions])
     return Response(status_code=204)
 
 

@@ -9,6 +9,7 @@ from typing import Self
 from slicebank_store.catalogue.backlog import Backlog
 from slicebank_store.catalogue.bags import Bags
 from slicebank_store.catalogue.deletions import Deletions
+from slicebank_store.catalogue.doomed import Doomed
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.heads import Heads
 from slicebank_store.catalogue.jobs import Jobs
@@ -32,6 +33,7 @@ class Catalogue:
         predictions: answers.
         submissions: from uploads to jobs.
         deletions: removing series, bags and heads.
+        doomed: blobs that deletions left to be deleted.
         upkeep: what verifying and collecting ask.
         standstill: jobs that nobody moves.
     """
@@ -46,6 +48,7 @@ class Catalogue:
         self.predictions = Predictions(database)
         self.submissions = Submissions(database, clock)
         self.deletions = Deletions(database, clock)
+        self.doomed = Doomed(database)
         self.upkeep = Upkeep(database, clock)
         self.standstill = Standstill(database, clock)
 

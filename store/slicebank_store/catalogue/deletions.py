@@ -1,4 +1,4 @@
-"""Deleting: rows here, in one transaction; the blobs afterwards by the caller.
+"""Deleting: rows here, in one transaction that notes the blobs (`doomed`); these afterwards by the caller.
 
 A job that runs meanwhile has lost its lease by then, so that what it computed cannot be committed.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
+from slicebank_store.catalogue.doomed import doom
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.heads import lock_versions, promote
 from slicebank_store.catalogue.jobs.new import ACTIVE_STATES
@@ -37,7 +38,7 @@ class Deleted:
 
     Attributes:
         found: whether there was anything; deleting twice is no error.
-        blob_keys: blobs to delete.
+        blob_keys: blobs to delete; they are noted until then.
         job_ids: jobs that were cancelled.
         uploads: upload ids whose files no longer serve these jobs; another job may still need them.
     """
@@ -79,6 +80,7 @@ class Deletions:
             _mark_heads(connection, project, series_uid)
             for table in (stacks, revisions, series):
                 connection.execute(delete(table).where(table.c.project == project, table.c.series_uid == series_uid))
+            doom(connection, project, keys, self._clock())
             return Deleted(found=True, blob_keys=tuple(keys), job_ids=cancelled, uploads=uploads)
 
         return self._database.transact(remove)
@@ -93,6 +95,7 @@ class Deletions:
                 lock_series(connection, project, owner)
             cancelled, uploads = self._cancel(connection, and_(jobs.c.project == project, jobs.c.bag_id == bag_id))
             keys = _delete_bags(connection, this)
+            doom(connection, project, keys, self._clock())
             return Deleted(found=bool(keys), blob_keys=tuple(keys), job_ids=cancelled, uploads=uploads)
 
         return self._database.transact(remove)
@@ -118,6 +121,7 @@ class Deletions:
             if row["promoted"] and ready:
                 promote(connection, max(ready, key=lambda head: head.version))
             keys = (row["blob_key"],) if row["blob_key"] else ()
+            doom(connection, project, keys, self._clock())
             return Deleted(found=True, blob_keys=keys, job_ids=cancelled, uploads=uploads)
 
         return self._database.transact(remove)

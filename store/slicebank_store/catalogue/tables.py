@@ -302,3 +302,12 @@ predictions = Table(
     Index("ix_predictions_head", "project", "head_id"),
     Index("ix_predictions_bag", "project", "bag_id"),
 )
+
+# Blobs whose rows are deleted, until they are deleted too. No reference: what named them is gone.
+doomed_blobs = Table(
+    "doomed_blobs",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("blob_key", String(512), primary_key=True),
+    Column("created_at", Double, nullable=False),
+)

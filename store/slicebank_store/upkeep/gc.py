@@ -1,4 +1,4 @@
-"""Removing what nobody needs: orphaned blobs, half-written files, uploads that no job names. No row is touched."""
+"""Removing what nobody needs: orphaned blobs, half-written files, uploads that no job names. No row goes but the notes of blobs to delete."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from itertools import islice
 from slicebank_store.blobs import BlobStore
 from slicebank_store.catalogue import Catalogue
 from slicebank_store.catalogue.upkeep import PAGE, Fate
+from slicebank_store.doomed import remove_doomed
 from slicebank_store.errors import BadKey, BlobMissing
 from slicebank_store.intake import Staging
 from slicebank_store.intake.weighing import StagedBytes
@@ -84,6 +85,9 @@ def collect(
                 note(fate.value, n_bytes)
             elif fate is Fate.FOREIGN:
                 left += 1
+    if not dry_run:
+        # After the search, which counts them among the orphans.
+        remove_doomed(catalogue, blobs)
     for unfinished in blobs.sweep_unfinished(older_than_s=_UNFINISHED_S, dry_run=dry_run):
         note("unfinished", unfinished.size)
     weights = staged.by_upload()

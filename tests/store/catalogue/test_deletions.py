@@ -129,6 +129,37 @@ def test_a_deleted_bag_can_be_made_again(catalogue: Catalogue) -> None:
     assert (again.bag_id, again.hit, again.created) == (bag.bag_id, False, True)
 
 
+def test_blobs_to_go_are_noted_with_the_deletion_until_they_are_gone(catalogue: Catalogue) -> None:
+    bag = embed(catalogue, retain=True)
+    second = embed(catalogue, recipe=replace(RECIPE, encoder="other"))
+    head_id = train(catalogue)
+    head = catalogue.heads.get(PROJECT, head_id)
+    assert head is not None
+    assert catalogue.doomed.page() == ()
+    for deleted in (
+        catalogue.deletions.delete_bag(PROJECT, second.bag_id),
+        catalogue.deletions.delete_head(PROJECT, head_id),
+        catalogue.deletions.delete_series(PROJECT, "1.2.3"),
+    ):
+        assert deleted.blob_keys
+    pixels = f"default/pixels/{bag.bag_id}.hdf5"
+    noted = catalogue.doomed.page(PROJECT)
+    assert {key for _, key in noted} == {bag.blob_key, second.blob_key, pixels, head.blob_key}
+    assert noted == catalogue.doomed.page()
+    assert catalogue.doomed.page("other") == ()
+    assert catalogue.doomed.page(after=noted[1], limit=1) == noted[2:3]
+    catalogue.doomed.forget(noted[:3])
+    catalogue.doomed.forget(noted[:3])
+    assert catalogue.doomed.page(PROJECT) == noted[3:]
+
+
+def test_a_blob_may_be_noted_again(catalogue: Catalogue) -> None:
+    for _ in range(2):
+        bag = embed(catalogue)
+        catalogue.deletions.delete_bag(PROJECT, bag.bag_id)
+    assert (PROJECT, bag.blob_key) in catalogue.doomed.page()
+
+
 def test_deleting_a_bag_cancels_its_job(catalogue: Catalogue) -> None:
     submitted = submit(catalogue)
     assert submitted.bag_id is not None

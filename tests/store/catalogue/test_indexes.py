@@ -75,6 +75,7 @@ LOOKUPS: dict[str, Ask] = {
     "head": lambda c: (c.heads.resolve(PROJECT, "n2"), c.heads.versions(PROJECT, "n2")),
     "upload": lambda c: c.submissions.submit_series(series_of(stack_of(range(9))), request_of()),
     "upload of a part": lambda c: c.submissions.submit_series(series_of(stack_of(range(3))), request_of()),
+    "blobs to delete": lambda c: (c.doomed.page(PROJECT, after=(PROJECT, "k")), c.doomed.page(after=(PROJECT, "k"))),
     "delete a series": lambda c: c.deletions.delete_series(PROJECT, series_uid(0)),
     "delete a bag": lambda c: c.deletions.delete_bag(PROJECT, bag_id(3, 0)),
     "delete a head": lambda c: c.deletions.delete_head(PROJECT, f"{7:032x}"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, select, text
 
 from slicebank_store.blobs import DirectoryBlobs
 from slicebank_store.catalogue import Catalogue
@@ -40,6 +40,8 @@ def stocked(catalogue: Catalogue, blobs: DirectoryBlobs, catalogue_url: str) -> 
     bag, _ = embed(catalogue, blobs, "1.1", retain=True)
     head_id, _ = train(catalogue, blobs)
     predict(catalogue, head_id, bag)
+    embed(catalogue, blobs, "1.9")
+    catalogue.deletions.delete_series("default", "1.9")  # leaves the note of a blob
     for number in range(60):  # more than are in memory at once
         submit(catalogue, series_of(series_uid=f"2.{number}", patient="ä\u2028'\"\\"))
     catalogue.jobs.claim(submit(catalogue, series_of(series_uid="3")).job_id, worker="w", lease_s=LEASE_S)
@@ -65,6 +67,25 @@ def test_a_backup_restores_every_row_and_is_private(stocked: str, tmp_path: Path
     catalogue = Catalogue.open(stocked)
     assert catalogue.jobs.get("default", submit(catalogue, series_of(series_uid="3")).job_id) is not None
     catalogue.close()
+
+
+def test_other_tables_of_the_same_database_survive(catalogue: Catalogue, catalogue_url: str, tmp_path: Path) -> None:
+    submit(catalogue)
+    back_up(catalogue_url, tmp_path / "backup.gz", software="test")
+    database = Database(catalogue_url)
+    with database.write() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+        connection.execute(text("CREATE TABLE theirs (name VARCHAR(9) PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO theirs VALUES ('kept')"))
+    for replace in (False, True):
+        assert restore(catalogue_url, tmp_path / "backup.gz", replace=replace).counts["jobs"] == 1
+        assert len(rows_of(catalogue_url)["jobs"]) == 1
+        with database.read() as connection:
+            assert connection.execute(text("SELECT name FROM theirs")).scalars().all() == ["kept"]
+    with database.write() as connection:
+        connection.execute(text("DROP TABLE theirs"))
+    database.close()
 
 
 def test_a_laptops_catalogue_moves_to_postgresql_and_back(

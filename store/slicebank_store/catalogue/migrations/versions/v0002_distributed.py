@@ -1,4 +1,4 @@
-"""Jobs tell the request that made them and how much there is to do; every list has an index in its order.
+"""Jobs tell the request that made them and how much there is to do; lists have indexes in their order; blobs to delete are noted.
 
 Revision ID: 0002
 """
@@ -66,14 +66,22 @@ _BEFORE: _Indexes = {
 
 
 def upgrade() -> None:
-    """Adds columns and indexes; rows written before have none of the columns."""
+    """Adds a table, columns and indexes; rows written before have none of the columns."""
     op.add_column("jobs", sa.Column("request_id", sa.String(length=128)))
     op.add_column("jobs", sa.Column("size", sa.Integer()))
     _replace(_BEFORE, _INDEXES)
+    op.create_table(
+        "doomed_blobs",
+        sa.Column("project", sa.String(length=128), nullable=False),
+        sa.Column("blob_key", sa.String(length=512), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "blob_key", name="pk_doomed_blobs"),
+    )
 
 
 def downgrade() -> None:
     """Takes them back."""
+    op.drop_table("doomed_blobs")
     _replace(_INDEXES, _BEFORE)
     op.drop_column("jobs", "size")
     op.drop_column("jobs", "request_id")
