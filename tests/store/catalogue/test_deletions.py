@@ -97,7 +97,7 @@ def test_queued_and_waiting_jobs_are_cancelled(catalogue: Catalogue) -> None:
         job = catalogue.jobs.get(PROJECT, job_id)
         assert job is not None
         assert job.state.final
-    assert catalogue.jobs.count_queued() == 0
+    assert catalogue.jobs.list(PROJECT, state=JobState.QUEUED).items == []
 
 
 def test_nothing_that_tells_of_the_study_is_left_with_its_jobs(catalogue: Catalogue) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.jobs.new import ACTIVE_STATES
@@ -101,23 +101,6 @@ class JobQueries:
             msg = f"There is no job {job_id[:40]}: it was deleted, or the message is not from this catalogue."
             raise UnknownJob(msg)
         return found
-
-    def count_queued(self, kind: JobKind | None = None) -> int:
-        """Queued jobs of all projects."""
-        query = select(func.count()).select_from(jobs).where(jobs.c.state == JobState.QUEUED.value)
-        if kind is not None:
-            query = query.where(jobs.c.kind == kind.value)
-        with self._database.read() as connection:
-            return int(connection.execute(query).scalar_one())
-
-    def counts(self, project: str, *, kind: JobKind | None = None) -> dict[JobState, int]:
-        """Jobs of a project by state; every state is there."""
-        query = select(jobs.c.state, func.count()).where(jobs.c.project == project).group_by(jobs.c.state)
-        if kind is not None:
-            query = query.where(jobs.c.kind == kind.value)
-        with self._database.read() as connection:
-            found = {row[0]: int(row[1]) for row in connection.execute(query)}
-        return {state: found.get(state.value, 0) for state in JobState}
 
     def staging_in_use(self, *, failed_within_s: float) -> set[str]:
         """Upload ids whose files somebody may still need.

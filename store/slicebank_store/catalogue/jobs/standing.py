@@ -23,33 +23,16 @@ _IN_CHUNK = 500
 class JobStanding(JobQueries):
     """The part of the ledger that looks ahead."""
 
-    def positions(self, records: Collection[JobRecord]) -> dict[str, int]:
-        """Places in the queue by job id: 1 for the next of its queue to start, over all projects; only of queued jobs.
+    def standings(self, records: Collection[JobRecord]) -> dict[str, tuple[int, float | None]]:
+        """Where queued jobs stand, for many in hardly more time than for one.
 
         Args:
             records: any jobs, of any state.
-        """
-        return {job_id: place for job_id, (place, _) in self._places(records).items()}
-
-    def eta_seconds(self, job: JobRecord) -> float | None:
-        """Seconds until a job will have ended, judged by how fast it, or the last ones of its kind, went.
-
-        Args:
-            job: queued or running.
 
         Returns:
-            None where there is nothing to judge by, or the job waits for another.
-        """
-        if job.state is JobState.RUNNING:
-            return self._left(job)
-        _, eta = self.standings([job]).get(job.job_id, (0, None))
-        return eta
-
-    def standings(self, records: Collection[JobRecord]) -> dict[str, tuple[int, float | None]]:
-        """Of queued jobs: the place and `eta_seconds`, for many jobs in hardly more time than for one.
-
-        Args:
-            records: any jobs, of any state.
+            By job id, of queued jobs alone: the place in the queue over all projects, 1 for the next to start; and seconds until the job
+            will have ended, judged by how fast the last ones of its kind went, None where there is nothing to judge by or it waits for
+            another.
         """
         places = self._places(records)
         waiting = {job.job_id: job for job in records if job.job_id in places}
@@ -72,12 +55,6 @@ class JobStanding(JobQueries):
         running = select(func.count()).where(jobs.c.state == JobState.RUNNING.value, jobs.c.kind == kind.value)
         with self._database.read() as connection:
             return int(connection.execute(running).scalar_one())
-
-    def _left(self, job: JobRecord) -> float | None:
-        if job.started_at is None or not job.progress_total or job.progress_done <= 0:
-            return None
-        left = max(0, job.progress_total - job.progress_done)
-        return max(0.0, self._clock() - job.started_at) / job.progress_done * left
 
     def _pace(self, project: str, kind: JobKind) -> float | None:
         """Seconds that one worker's hand needed for a unit, over the last successes of a kind; None before the first."""

@@ -6,7 +6,7 @@ from slicebank_store.catalogue import Catalogue, NewJob
 from slicebank_store.errors import UnknownJob
 from slicebank_store.types import JobKind, JobState
 
-from ...builders import PROJECT, Clock, claim, embed, series_of, submit
+from ...builders import PROJECT, Clock, claim, series_of, submit
 
 
 def test_lists_are_filtered(catalogue: Catalogue, clock: Clock) -> None:
@@ -26,23 +26,6 @@ def test_lists_are_filtered(catalogue: Catalogue, clock: Clock) -> None:
     assert ids(series_uid="1") == [first]
     assert ids(series_uid="1", state=JobState.RUNNING) == []
     assert catalogue.jobs.list("other").items == []
-
-
-def test_counts(catalogue: Catalogue) -> None:
-    embed(catalogue, series_of(series_uid="1"))
-    submit(catalogue, series_of(series_uid="2"))
-    catalogue.jobs.create(NewJob(PROJECT, JobKind.TRAIN))
-    counts = catalogue.jobs.counts(PROJECT)
-    assert counts == {
-        JobState.QUEUED: 2,
-        JobState.RUNNING: 0,
-        JobState.SUCCEEDED: 1,
-        JobState.FAILED: 0,
-        JobState.CANCELLED: 0,
-    }
-    assert catalogue.jobs.counts(PROJECT, kind=JobKind.TRAIN)[JobState.QUEUED] == 1
-    assert catalogue.jobs.count_queued() == 2
-    assert catalogue.jobs.count_queued(JobKind.EMBED) == 1
 
 
 def test_jobs_of_a_bag(catalogue: Catalogue, clock: Clock) -> None:

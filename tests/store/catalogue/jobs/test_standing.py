@@ -16,8 +16,12 @@ def job_of(catalogue: Catalogue, job_id: str) -> JobRecord:
 
 
 def positions(catalogue: Catalogue, *job_ids: str) -> list[int | None]:
-    found = catalogue.jobs.positions([job_of(catalogue, job_id) for job_id in job_ids])
-    return [found.get(job_id) for job_id in job_ids]
+    found = catalogue.jobs.standings([job_of(catalogue, job_id) for job_id in job_ids])
+    return [found.get(job_id, (None, None))[0] for job_id in job_ids]
+
+
+def eta(catalogue: Catalogue, job_id: str) -> float | None:
+    return catalogue.jobs.standings([job_of(catalogue, job_id)])[job_id][1]
 
 
 def train(catalogue: Catalogue, project: str = PROJECT) -> str:
@@ -43,16 +47,13 @@ def test_positions_are_the_order_in_which_jobs_are_claimed(catalogue: Catalogue,
 
 
 def test_an_estimate_needs_something_to_judge_by(catalogue: Catalogue, clock: Clock) -> None:
-    waiting = job_of(catalogue, train(catalogue))
-    assert catalogue.jobs.eta_seconds(waiting) is None
+    waiting = train(catalogue)
+    assert eta(catalogue, waiting) is None
     lease = claim(catalogue, train(catalogue))
-    assert catalogue.jobs.eta_seconds(job_of(catalogue, lease.job.job_id)) is None
     clock.advance(10)
-    catalogue.jobs.heartbeat(lease, lease_s=LEASE_S, done=5, total=20)
-    assert catalogue.jobs.eta_seconds(job_of(catalogue, lease.job.job_id)) == pytest.approx(30)
     catalogue.jobs.succeed(lease, {})
-    assert catalogue.jobs.eta_seconds(job_of(catalogue, lease.job.job_id)) is None
-    assert catalogue.jobs.eta_seconds(waiting) == pytest.approx(10)
+    assert catalogue.jobs.standings([job_of(catalogue, lease.job.job_id)]) == {}
+    assert eta(catalogue, waiting) == pytest.approx(10)
 
 
 def test_the_estimate_of_a_queued_job_counts_the_slices_ahead_and_the_hands_at_work(
@@ -70,7 +71,7 @@ def test_the_estimate_of_a_queued_job_counts_the_slices_ahead_and_the_hands_at_w
     for job_id in ids[:2]:
         claim(catalogue, job_id)
     # two seconds a slice and hand; two hands share the two series ahead of the last one
-    assert catalogue.jobs.eta_seconds(job_of(catalogue, ids[4])) == pytest.approx(2.0 * slices * (2 / 2 + 1))
+    assert eta(catalogue, ids[4]) == pytest.approx(2.0 * slices * (2 / 2 + 1))
 
 
 def test_the_last_twenty_jobs_set_the_pace(catalogue: Catalogue, clock: Clock) -> None:
@@ -78,10 +79,10 @@ def test_the_last_twenty_jobs_set_the_pace(catalogue: Catalogue, clock: Clock) -
         lease = claim(catalogue, train(catalogue))
         clock.advance(seconds)
         catalogue.jobs.succeed(lease, {})
-    assert catalogue.jobs.eta_seconds(job_of(catalogue, train(catalogue))) == pytest.approx(15)
+    assert eta(catalogue, train(catalogue)) == pytest.approx(15)
 
 
 def test_a_job_that_waits_for_another_has_no_estimate(catalogue: Catalogue) -> None:
     first = train(catalogue)
     second = catalogue.jobs.create(NewJob(PROJECT, JobKind.PREDICT, waits_for=first))
-    assert catalogue.jobs.eta_seconds(second) is None
+    assert eta(catalogue, second.job_id) is None
