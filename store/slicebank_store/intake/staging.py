@@ -11,6 +11,7 @@ from pathlib import Path
 
 from slicebank_store.errors import BadKey, UploadMissing
 from slicebank_store.identity import is_id, new_id
+from slicebank_store.intake.walking import statuses_below
 
 # Begins the name of a file that lies beside an upload until all its jobs are known: the first of them may have ended by then, and must not
 # take the files of the others with it.
@@ -160,10 +161,8 @@ class Staging:
 
 def _newest(folder: Path) -> float:
     """When anything in a folder last changed: one large file may be arriving for a long time."""
-    times = [0.0]
-    for path in (folder, *folder.rglob("*")):
-        try:
-            times.append(path.stat().st_mtime)
-        except FileNotFoundError:  # discarded while we look
-            continue
-    return max(times)
+    try:
+        own = folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+    return max((own, *(status.st_mtime for status in statuses_below(folder))))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slicebank_store.identity import is_id
+from slicebank_store.intake.walking import statuses_below
 
 # An upload whose newest file is older than this has arrived; the clients of one that still comes write many times a second.
 _SETTLED_S = 30.0
@@ -81,11 +82,7 @@ class StagedBytes:
 
     def _weigh(self, folder: Path, changed_ns: int) -> _Weight:
         size, newest = 0, changed_ns / 1e9
-        for path in folder.rglob("*"):
-            try:
-                status = path.stat()
-            except FileNotFoundError:  # removed while we look
-                continue
+        for status in statuses_below(folder):
             newest = max(newest, status.st_mtime)
             if stat.S_ISREG(status.st_mode):
                 size += status.st_size

@@ -74,7 +74,7 @@ def test_the_life_of_a_service(tmp_path: Path) -> None:
             until(lambda: client.get("/ready").json()["notifications"], "hears of jobs")
             assert client.get("/v1/jobs").json()["items"] == []
             (api,) = [pid for pid, command in served.children().items() if "slicebank_service" in command]
-            client.get("/v1/series/1.2.840.4711")
+            client.get("/v1/series/1.2.840.4711.4711")
             os.kill(api, signal.SIGKILL)
         with served.client() as client:
             assert client.get("/health").status_code == 200, "a restarted API keeps its port"
@@ -92,7 +92,7 @@ def test_the_life_of_a_service(tmp_path: Path) -> None:
     log = (tmp_path / "logs" / "api.log").read_text()
     lines = [json.loads(line) for line in log.splitlines()]
     assert any(line["event"] == "request" and line["route"].endswith("/series/{series_uid}") for line in lines)
-    assert "4711" not in log
+    assert "4711.4711" not in log
     assert {path.stem for path in (tmp_path / "logs").iterdir()} == {"api", "broker", "embed", "train", "predict"}
 
 
