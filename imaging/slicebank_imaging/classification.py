@@ -81,22 +81,28 @@ def classify(data: DataSet, meta: DataSet, options: ImportOptions) -> bool:
     kind = next((name for prefix, name in _KINDS if uid == prefix or uid.startswith(prefix + ".")), None)
     if kind is None and tags.DIRECTORY_RECORD_SEQUENCE in data:
         kind = "a directory of a disc (DICOMDIR)"
+    fault = tags.DIRECTORY_RECORD_SEQUENCE if tags.DIRECTORY_RECORD_SEQUENCE in data else tags.SOP_CLASS_UID
     if kind is None and uid not in CT_CLASSES:
-        kind = _MODALITIES.get(modality)
+        kind, fault = _MODALITIES.get(modality), tags.MODALITY
     if kind is not None:
-        raise NotAnImage(f"this is {kind}, not a CT slice; it was left out")
+        raise NotAnImage(f"this is {kind}, not a CT slice; it was left out", tag=tags.label(fault))
     if modality and modality != "CT":
         name = modality[:16] if modality.isascii() and modality.isprintable() else "unreadable"
-        raise NotCT(f"the modality is {name}; slicebank takes CT")
+        raise NotCT(f"the modality is {name}; slicebank takes CT", tag=tags.label(tags.MODALITY))
     secondary = uid == SECONDARY_CAPTURE or uid.startswith(SECONDARY_CAPTURE + ".")
     if uid.startswith(_STORAGE) and uid not in CT_CLASSES and not secondary:
-        raise NotCT(f"the object is {uid_name(uid)}; slicebank takes CT")
+        raise NotCT(f"the object is {uid_name(uid)}; slicebank takes CT", tag=tags.label(tags.SOP_CLASS_UID))
     image_type = data.texts(tags.IMAGE_TYPE)
     if is_localizer(image_type):
-        raise Localizer("this is a localizer (scout), not an axial slice; it was left out")
+        raise Localizer(
+            "this is a localizer (scout), not an axial slice; it was left out", tag=tags.label(tags.IMAGE_TYPE)
+        )
     capture = not _CAPTURE_TYPES.isdisjoint(value.upper() for value in image_type)
     if capture or (secondary and not _has_rescale(data) and options.assume_rescale is None):
-        raise NotAnImage("this is a secondary capture (a screen picture or dose page), not a CT slice; it was left out")
+        raise NotAnImage(
+            "this is a secondary capture (a screen picture or dose page), not a CT slice; it was left out",
+            tag=tags.label(tags.IMAGE_TYPE if capture else tags.SOP_CLASS_UID),
+        )
     return modality == "CT" or uid in CT_CLASSES or _looks_like_ct(data)
 
 

@@ -21,7 +21,7 @@ from slicebank_imaging.syntaxes import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     SYNTAXES,
 )
-from slicebank_imaging.tags import PIXEL_DATA, SEQUENCES, STOP, TRANSFER_SYNTAX_UID, WANTED
+from slicebank_imaging.tags import PIXEL_DATA, SEQUENCES, STOP, TRANSFER_SYNTAX_UID, WANTED, label
 from slicebank_imaging.values import DataSet, Element
 
 MAX_DEPTH = 16  # functional groups nest 3 deep; anything near this is an attack
@@ -100,16 +100,21 @@ class _Walker:
             if depth == 0 and tag in STOP:
                 self.pixel = PixelElement(offset, None if length == UNDEFINED else length, vr)
                 if tag != PIXEL_DATA:
-                    raise BadHeader("the pixels are floating-point numbers, which CT does not use; send the originals")
+                    raise BadHeader(
+                        "the pixels are floating-point numbers, which CT does not use; send the originals",
+                        tag=label(tag),
+                    )
                 break
             self._budget()
             wanted = tag in WANTED
             if length == UNDEFINED or (wanted and tag in SEQUENCES):
-                items = self._items(length, end, implicit=element_implicit or vr == "UN", depth=depth, wanted=wanted)
+                items = self._items(
+                    tag, length, end, implicit=element_implicit or vr == "UN", depth=depth, wanted=wanted
+                )
                 if wanted:
                     elements[tag] = Element(vr, b"", items)
                 continue
-            self._check_end(offset, length, end)
+            self._check_end(tag, offset, length, end)
             if wanted and length <= MAX_VALUE_BYTES:
                 elements[tag] = Element(vr, self._stream.read(length), ())
             else:
@@ -130,13 +135,15 @@ class _Walker:
             return tag, vr.decode("ascii"), self._tag_vr_length(head)[3], False
         return tag, "", length, True  # some writers fall back to implicit inside an explicit data set
 
-    def _items(self, length: int, end: int, *, implicit: bool, depth: int, wanted: bool) -> tuple[DataSet, ...]:
+    def _items(
+        self, sequence: int, length: int, end: int, *, implicit: bool, depth: int, wanted: bool
+    ) -> tuple[DataSet, ...]:
         """The items of a sequence; empty where it is only stepped over."""
         if depth >= MAX_DEPTH:
-            raise BadHeader(f"sequences are nested more than {MAX_DEPTH} deep")
+            raise BadHeader(f"sequences are nested more than {MAX_DEPTH} deep", tag=label(sequence))
         start = self._stream.tell()
         if length != UNDEFINED:
-            self._check_end(start, length, end)
+            self._check_end(sequence, start, length, end)
             end = start + length
         items: list[DataSet] = []
         while self._stream.tell() < end:
@@ -146,10 +153,13 @@ class _Walker:
             if tag == SEQUENCE_DELIMITER:
                 return tuple(items)
             if tag != ITEM:
-                raise BadHeader(f"a sequence holds something other than items at byte {self._stream.tell() - 8}")
+                raise BadHeader(
+                    f"a sequence holds something other than items at byte {self._stream.tell() - 8}",
+                    tag=label(sequence),
+                )
             offset = self._stream.tell()
             if item_length != UNDEFINED:
-                self._check_end(offset, item_length, end)
+                self._check_end(sequence, offset, item_length, end)
                 if not wanted:
                     self._stream.seek(offset + item_length)
                     continue
@@ -160,7 +170,7 @@ class _Walker:
             if wanted:
                 items.append(item)
         if length == UNDEFINED:
-            raise TruncatedFile("the file ends inside a sequence; send it again")
+            raise TruncatedFile("the file ends inside a sequence; send it again", tag=label(sequence))
         return tuple(items)
 
     def _budget(self) -> None:
@@ -168,12 +178,14 @@ class _Walker:
         if self.count > MAX_ELEMENTS:
             raise BadHeader(f"the header holds more than {MAX_ELEMENTS} elements")
 
-    def _check_end(self, offset: int, length: int, end: int) -> None:
+    def _check_end(self, tag: int, offset: int, length: int, end: int) -> None:
         if offset + length > self._end:
             missing = offset + length - self._end
-            raise TruncatedFile(f"the header ends {missing} bytes early; the file is cut short: send it again")
+            raise TruncatedFile(
+                f"the header ends {missing} bytes early; the file is cut short: send it again", tag=label(tag)
+            )
         if offset + length > end:
-            raise BadHeader(f"an element at byte {offset} is longer than the sequence item around it")
+            raise BadHeader(f"an element at byte {offset} is longer than the sequence item around it", tag=label(tag))
 
     def _read(self, size: int) -> bytes:
         data = self._stream.read(size)

@@ -3,10 +3,10 @@
 ImagingError
 ├── FileRefused            one file cannot be taken as CT slices
 │   ├── NotDicom, TruncatedFile, NoPixelData, WrongTransferSyntax, UnsupportedTransferSyntax, BadHeader
-│   ├── NotCT, Localizer, NotAnImage, NotGrayscale
+│   ├── NotCT, Localizer, NotAnImage, NotGrayscale, TooManyPixels
 │   └── MissingRescale, NotHounsfield
 ├── SeriesRefused          readable slices that make no axial series
-│   └── NoPosition, NotAxial, DuplicateSlice
+│   └── NoPosition, NotAxial, DuplicateSlice, TooManySlices
 ├── ArchiveRefused         an archive, or one member of it
 │   └── BadArchive, UnsafeName, EncryptedArchive, TooManyFiles, ArchiveTooLarge, EmptyArchive
 ├── DecodeFailed           the pixels of one slice cannot be decoded
@@ -18,9 +18,17 @@ from typing import ClassVar
 
 
 class ImagingError(Exception):
-    """Anything that imaging refuses; `code` is stable, `detail` is a sentence for the person who sent the file."""
+    """Anything that imaging refuses; `code` is stable, `detail` is a sentence for the person who sent the file.
+
+    Attributes:
+        tag: The DICOM element at fault, as `tags.label` writes it; None where it is no single element's fault.
+    """
 
     code: ClassVar[str] = "imaging_error"
+
+    def __init__(self, detail: str = "", *, tag: str | None = None) -> None:
+        super().__init__(detail)
+        self.tag = tag
 
     @property
     def detail(self) -> str:
@@ -94,6 +102,12 @@ class NotGrayscale(FileRefused):
     code: ClassVar[str] = "not_grayscale"
 
 
+class TooManyPixels(FileRefused):
+    """More rows x columns x frames in one file than may be taken."""
+
+    code: ClassVar[str] = "too_many_pixels"
+
+
 class MissingRescale(FileRefused):
     """No Rescale Slope and Intercept, so that Hounsfield units are unknown."""
 
@@ -128,6 +142,12 @@ class DuplicateSlice(SeriesRefused):
     """A slice that the same upload holds already, byte for byte."""
 
     code: ClassVar[str] = "duplicate_slice"
+
+
+class TooManySlices(SeriesRefused):
+    """More slices in one series than may be taken."""
+
+    code: ClassVar[str] = "too_many_slices"
 
 
 class ArchiveRefused(ImagingError):

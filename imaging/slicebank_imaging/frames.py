@@ -8,6 +8,16 @@ from slicebank_imaging.elements import ITEM, SEQUENCE_DELIMITER, DicomFile, Pixe
 from slicebank_imaging.errors import BadHeader, TruncatedFile, UnsupportedTransferSyntax, WrongTransferSyntax
 from slicebank_imaging.layout import PixelLayout
 from slicebank_imaging.syntaxes import SUPPORTED_NAMES, SYNTAXES, Family, TransferSyntax
+from slicebank_imaging.tags import (
+    BITS_ALLOCATED,
+    COLUMNS,
+    NUMBER_OF_FRAMES,
+    PIXEL_DATA,
+    ROWS,
+    SAMPLES_PER_PIXEL,
+    TRANSFER_SYNTAX_UID,
+    label,
+)
 from slicebank_imaging.uids import uid_name
 
 CHUNK_BYTES = 1 << 20
@@ -42,7 +52,8 @@ def supported_syntax(uid: str) -> TransferSyntax:
     syntax = SYNTAXES.get(uid)
     if syntax is None:
         raise UnsupportedTransferSyntax(
-            f"the transfer syntax {uid_name(uid)} ({uid[:64]}) cannot be decoded; send it as one of: {SUPPORTED_NAMES}"
+            f"the transfer syntax {uid_name(uid)} ({uid[:64]}) cannot be decoded; send it as one of: {SUPPORTED_NAMES}",
+            tag=label(TRANSFER_SYNTAX_UID),
         )
     return syntax
 
@@ -70,7 +81,7 @@ def digest_value(dicom: DicomFile, value: Span) -> str:
     while left:
         chunk = dicom.stream.read(min(CHUNK_BYTES, left))
         if not chunk:
-            raise TruncatedFile("the pixels end early; send the file again")
+            raise TruncatedFile("the pixels end early; send the file again", tag=label(PIXEL_DATA))
         digest.update(chunk)
         left -= len(chunk)
     return digest.hexdigest()
@@ -88,16 +99,20 @@ def read_frame(dicom: DicomFile, frame: Frame) -> bytes:
 def _native(dicom: DicomFile, pixel: PixelElement, layout: PixelLayout, syntax: TransferSyntax) -> PixelMap:
     if pixel.length is None:
         raise WrongTransferSyntax(
-            f"the pixels are compressed fragments, but the header declares {syntax.name}; convert the file again"
+            f"the pixels are compressed fragments, but the header declares {syntax.name}; convert the file again",
+            tag=label(TRANSFER_SYNTAX_UID),
         )
     missing = pixel.offset + pixel.length - dicom.end
     if missing > 0:
-        raise TruncatedFile(f"{missing} bytes of pixels are missing at the end of the file; send it again")
+        raise TruncatedFile(
+            f"{missing} bytes of pixels are missing at the end of the file; send it again", tag=label(PIXEL_DATA)
+        )
     expected = layout.frame_bytes * layout.frames
     if not expected <= pixel.length <= expected + expected % 2:  # values have an even length
         raise WrongTransferSyntax(
             f"{syntax.name} needs {expected} bytes for {layout.frames} frame(s) of {layout.rows} x {layout.columns} "
-            f"pixels of {layout.bits_allocated} bits, but the file holds {pixel.length}; convert the file again"
+            f"pixels of {layout.bits_allocated} bits, but the file holds {pixel.length}; convert the file again",
+            tag=label(PIXEL_DATA),
         )
     size = layout.frame_bytes
     frames = tuple((Span(pixel.offset + number * size, size),) for number in range(layout.frames))
@@ -107,9 +122,10 @@ def _native(dicom: DicomFile, pixel: PixelElement, layout: PixelLayout, syntax: 
 def _encapsulated(dicom: DicomFile, pixel: PixelElement, layout: PixelLayout, syntax: TransferSyntax) -> PixelMap:
     if pixel.length is not None:
         if pixel.offset + pixel.length > dicom.end:
-            raise TruncatedFile("the pixels reach beyond the end of the file; send it again")
+            raise TruncatedFile("the pixels reach beyond the end of the file; send it again", tag=label(PIXEL_DATA))
         raise WrongTransferSyntax(
-            f"the header declares {syntax.name}, but the pixels are not compressed; convert the file again"
+            f"the header declares {syntax.name}, but the pixels are not compressed; convert the file again",
+            tag=label(TRANSFER_SYNTAX_UID),
         )
     fragments, end = _fragments(dicom, pixel.offset)
     frames = _group(dicom, fragments, layout, syntax)
@@ -126,19 +142,21 @@ def _fragments(dicom: DicomFile, offset: int) -> tuple[list[Span], int]:
         dicom.stream.seek(position)
         head = dicom.stream.read(8)
         if len(head) < 8:
-            raise TruncatedFile("the file ends inside the compressed pixels; send it again")
+            raise TruncatedFile("the file ends inside the compressed pixels; send it again", tag=label(PIXEL_DATA))
         tag = int.from_bytes(head[0:2], "little") << 16 | int.from_bytes(head[2:4], "little")
         length = int.from_bytes(head[4:8], "little")
         position += 8
         if tag == SEQUENCE_DELIMITER:
             return fragments[1:], position
         if tag != ITEM:
-            raise WrongTransferSyntax("the pixels are not the fragments that a compressed transfer syntax consists of")
+            raise WrongTransferSyntax(
+                "the pixels are not the fragments that a compressed transfer syntax consists of", tag=label(PIXEL_DATA)
+            )
         if position + length > dicom.end:
-            raise TruncatedFile("the file ends inside the compressed pixels; send it again")
+            raise TruncatedFile("the file ends inside the compressed pixels; send it again", tag=label(PIXEL_DATA))
         fragments.append(Span(position, length))
         if len(fragments) > MAX_FRAGMENTS:
-            raise BadHeader(f"the pixels are in more than {MAX_FRAGMENTS} fragments")
+            raise BadHeader(f"the pixels are in more than {MAX_FRAGMENTS} fragments", tag=label(PIXEL_DATA))
         position += length
 
 
@@ -155,9 +173,14 @@ def _group(dicom: DicomFile, fragments: list[Span], layout: PixelLayout, syntax:
             frames.append([])
         frames[-1].append(fragment)
     if len(frames) < layout.frames:
-        raise TruncatedFile(f"the header declares {layout.frames} frames, the file holds {len(frames)}; send it again")
+        raise TruncatedFile(
+            f"the header declares {layout.frames} frames, the file holds {len(frames)}; send it again",
+            tag=label(PIXEL_DATA),
+        )
     if len(frames) > layout.frames:
-        raise BadHeader(f"the header declares {layout.frames} frames, the file holds {len(frames)}")
+        raise BadHeader(
+            f"the header declares {layout.frames} frames, the file holds {len(frames)}", tag=label(NUMBER_OF_FRAMES)
+        )
     return tuple(tuple(frame) for frame in frames)
 
 
@@ -172,16 +195,22 @@ def _check_codestream(dicom: DicomFile, frame: Frame, number: int, layout: Pixel
     if codestream is None or codestream.family is not syntax.family:
         found = "unknown bytes" if codestream is None else (codestream.family or "a JPEG process that is not decoded")
         raise WrongTransferSyntax(
-            f"the header declares {syntax.name}, but frame {number} holds {found}; convert the file again"
+            f"the header declares {syntax.name}, but frame {number} holds {found}; convert the file again",
+            tag=label(TRANSFER_SYNTAX_UID),
         )
     if codestream.components != 1:
-        raise BadHeader(f"frame {number} has {codestream.components} samples a pixel; CT slices have one")
+        raise BadHeader(
+            f"frame {number} has {codestream.components} samples a pixel; CT slices have one",
+            tag=label(SAMPLES_PER_PIXEL),
+        )
     if codestream.rows is not None and (codestream.rows, codestream.columns) != (layout.rows, layout.columns):
         raise BadHeader(
             f"frame {number} is {codestream.rows} x {codestream.columns} pixels, "
-            f"the header says {layout.rows} x {layout.columns}"
+            f"the header says {layout.rows} x {layout.columns}",
+            tag=label(COLUMNS if codestream.rows == layout.rows else ROWS),
         )
     if codestream.precision is not None and codestream.precision > layout.bits_allocated:
         raise BadHeader(
-            f"frame {number} has {codestream.precision} bits a pixel, the header allocates {layout.bits_allocated}"
+            f"frame {number} has {codestream.precision} bits a pixel, the header allocates {layout.bits_allocated}",
+            tag=label(BITS_ALLOCATED),
         )

@@ -42,5 +42,8 @@ def frame_sources(data: DataSet, frames: int) -> tuple[FrameSource, ...]:
     if not own and not shared:
         return (FrameSource(empty, empty, data, enhanced=False),) * frames
     if len(own) < frames:
-        raise BadHeader(f"{frames} frames have only {len(own)} items in PerFrameFunctionalGroupsSequence")
+        raise BadHeader(
+            f"{frames} frames have only {len(own)} items in PerFrameFunctionalGroupsSequence",
+            tag=tags.label(tags.PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE),
+        )
     return tuple(FrameSource(item, shared, data, enhanced=True) for item in own[:frames])

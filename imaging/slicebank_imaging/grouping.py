@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slicebank_imaging.errors import DuplicateSlice, ImagingError, NoPosition, NotAxial
+from slicebank_imaging.errors import DuplicateSlice, ImagingError, NoPosition, NotAxial, SeriesRefused, TooManySlices
 from slicebank_imaging.geometry import AXIAL_LIMIT_DEG, Source, describe, normal_angle, pixel_spacing
 from slicebank_imaging.headers import FileHeader, FrameHeader
+from slicebank_imaging.limits import IntakeLimits
 from slicebank_imaging.options import ImportOptions
 from slicebank_imaging.placement import (
     AXIAL,
@@ -18,6 +19,7 @@ from slicebank_imaging.placement import (
     split_phases,
 )
 from slicebank_imaging.slices import SliceRef
+from slicebank_imaging.tags import IMAGE_ORIENTATION_PATIENT, IMAGE_POSITION_PATIENT, label
 from slicebank_imaging.uids import derived_uid
 
 
@@ -73,25 +75,53 @@ class CTSeries:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A file, or one frame of it, that is in no series, and why."""
+    """A file, or one frame of it, that is in no series, and why; `tag` as in `ImagingError`."""
 
     file: str
     code: str
     detail: str
+    tag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesVerdict:
+    """A series of which nothing was taken, and why.
+
+    Attributes:
+        series_uid: Empty where the files have none.
+        tag: As in `ImagingError`.
+        n_files: Files of this upload that name the series.
+    """
+
+    series_uid: str
+    code: str
+    detail: str
+    tag: str | None
+    n_files: int
 
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """What one upload holds."""
+    """What one upload holds.
+
+    Attributes:
+        refused: Files and frames that are in no series; those of refused series are among them.
+        refused_series: Series of which nothing was taken.
+    """
 
     series: tuple[CTSeries, ...]
     refused: tuple[Refusal, ...]
+    refused_series: tuple[SeriesVerdict, ...]
 
+
+DEFAULT_LIMITS = IntakeLimits()
 
 _Pair = tuple[FileHeader, FrameHeader]
 
 
-def group_series(headers: Sequence[FileHeader], options: ImportOptions) -> Grouping:
+def group_series(
+    headers: Sequence[FileHeader], options: ImportOptions, limits: IntakeLimits = DEFAULT_LIMITS
+) -> Grouping:
     """Group accepted files into series and stacks.
 
     Files without SeriesInstanceUID form a series where they share folder, matrix and orientation.
@@ -102,11 +132,20 @@ def group_series(headers: Sequence[FileHeader], options: ImportOptions) -> Group
             groups.setdefault(_series_key(header, frame), []).append((header, frame))
     series: list[CTSeries] = []
     refused: list[Refusal] = []
+    verdicts: list[SeriesVerdict] = []
     for pairs in groups.values():
-        found = _series(pairs, options, refused)
-        if found is not None:
-            series.append(found)
-    return Grouping(tuple(sorted(series, key=lambda item: item.series_uid)), tuple(refused))
+        files = sorted({frame.file for _, frame in pairs})
+        try:
+            if len(pairs) > limits.max_slices:
+                raise TooManySlices(
+                    f"the series holds {len(pairs)} slices; at most {limits.max_slices} are taken: send it in parts"
+                )
+            series.append(_series(pairs, options, refused))
+        except SeriesRefused as error:
+            verdicts.append(SeriesVerdict(pairs[0][0].series_uid, error.code, error.detail, error.tag, len(files)))
+            told = {item.file for item in refused}
+            refused += [Refusal(file, error.code, error.detail, error.tag) for file in files if file not in told]
+    return Grouping(tuple(sorted(series, key=lambda item: item.series_uid)), tuple(refused), tuple(verdicts))
 
 
 def _series_key(header: FileHeader, frame: FrameHeader) -> tuple[object, ...]:
@@ -118,11 +157,16 @@ def _series_key(header: FileHeader, frame: FrameHeader) -> tuple[object, ...]:
 
 def _refusal(frame: FrameHeader, error: ImagingError) -> Refusal:
     where = f" (frame {frame.frame_number})" if frame.frame_number > 1 else ""
-    return Refusal(frame.file, error.code, error.detail + where)
+    return Refusal(frame.file, error.code, error.detail + where, error.tag)
 
 
-def _series(pairs: list[_Pair], options: ImportOptions, refused: list[Refusal]) -> CTSeries | None:
-    """One series from its slices; None where no axial stack is left. Refusals are appended."""
+def _series(pairs: list[_Pair], options: ImportOptions, refused: list[Refusal]) -> CTSeries:
+    """One series from its slices; refusals of single slices are appended.
+
+    Raises:
+        NoPosition: no slice has a place.
+        NotAxial: no stack is axial.
+    """
     unique: dict[str, _Pair] = {}
     for header, frame in sorted(pairs, key=lambda pair: (pair[1].file, pair[1].frame_number)):
         digest = slice_digest(header, frame, options)
@@ -135,9 +179,10 @@ def _series(pairs: list[_Pair], options: ImportOptions, refused: list[Refusal]) 
     placed, source = _place(unique, warnings, refused)
     candidates = [(orientation, phase) for orientation, slices in _by_plane(placed) for phase in split_phases(slices)]
     if not any(_is_axial(orientation) for orientation, _ in candidates):
-        error = NotAxial("the series is coronal or sagittal; slicebank takes axial series: send the original one")
-        refused.extend(_refusal(item.frame, error) for _, slices in candidates for item in slices)
-        return None
+        raise NotAxial(
+            "the series is coronal or sagittal; slicebank takes axial series: send the original one",
+            tag=label(IMAGE_ORIENTATION_PATIENT),
+        )
     candidates.sort(key=lambda item: (not _is_axial(item[0]), -len(item[1]), min(one.key for one in item[1])))
     stacks = tuple(
         _stack(number, orientation, slices, source) for number, (orientation, slices) in enumerate(candidates)
@@ -157,9 +202,10 @@ def _place(
     positioned = {digest: pair for digest, pair in unique.items() if pair[1].position is not None}
     if not positioned:
         located = {digest: pair for digest, pair in unique.items() if pair[1].slice_location is not None}
+        if not located:
+            raise _no_position()
         _refuse_unplaced(unique, located, refused)
-        if located:
-            warnings.append("ImagePositionPatient is missing; slices are ordered by SliceLocation")
+        warnings.append("ImagePositionPatient is missing; slices are ordered by SliceLocation")
         return [
             (frame.orientation or AXIAL, PlacedSlice(header, frame, digest, frame.slice_location or 0.0))
             for digest, (header, frame) in located.items()
@@ -176,8 +222,15 @@ def _place(
 
 
 def _refuse_unplaced(unique: dict[str, _Pair], kept: dict[str, _Pair], refused: list[Refusal]) -> None:
-    error = NoPosition("the slice has no ImagePositionPatient, so its place in the series is unknown")
+    error = _no_position()
     refused.extend(_refusal(frame, error) for digest, (_, frame) in unique.items() if digest not in kept)
+
+
+def _no_position() -> NoPosition:
+    return NoPosition(
+        "the slice has no ImagePositionPatient, so its place in the series is unknown",
+        tag=label(IMAGE_POSITION_PATIENT),
+    )
 
 
 def _by_plane(

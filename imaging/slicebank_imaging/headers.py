@@ -17,10 +17,12 @@ from slicebank_imaging.errors import (
     NotCT,
     NotDicom,
     NotHounsfield,
+    TooManyPixels,
 )
 from slicebank_imaging.frames import PixelMap, digest_value, map_frames, read_frame, supported_syntax
 from slicebank_imaging.functional_groups import FrameSource, frame_sources
 from slicebank_imaging.layout import PixelLayout, read_layout, read_padding
+from slicebank_imaging.limits import IntakeLimits
 from slicebank_imaging.options import ImportOptions
 from slicebank_imaging.uids import derived_uid, is_usable_uid
 from slicebank_imaging.values import DataSet, text_encoding
@@ -28,6 +30,7 @@ from slicebank_imaging.values import DataSet, text_encoding
 MAX_POSITION_MM = 1e5
 MAX_RESCALE = 1e9
 AIR_HU = -900.0  # every CT slice that was not cropped shows air
+DEFAULT_LIMITS = IntakeLimits()
 HOUNSFIELD_TYPES = frozenset({"", "HU", "US"})  # US = unspecified (PS3.3 C.11.1.1.2), written for plain CT too
 
 
@@ -104,7 +107,9 @@ class FileHeader:
     sop_uid_derived: bool
 
 
-def read_file_header(path: Path, *, file: str, name: str, options: ImportOptions) -> FileHeader:
+def read_file_header(
+    path: Path, *, file: str, name: str, options: ImportOptions, limits: IntakeLimits = DEFAULT_LIMITS
+) -> FileHeader:
     """Read one file and judge it.
 
     Args:
@@ -112,29 +117,33 @@ def read_file_header(path: Path, *, file: str, name: str, options: ImportOptions
         file: Its ordinal in the upload.
         name: The sender's name for it, with folders.
         options: What the sender asserts about files whose headers do not say it.
+        limits: How large a file may be.
 
     Raises:
         ImagingError: always one of the `FileRefused` errors, whatever the bytes are.
     """
     try:
         with open_dicom(path) as dicom:
-            return _read(dicom, file=file, name=name, options=options)
+            return _read(dicom, file=file, name=name, options=options, limits=limits)
     except OSError as error:
         raise NotDicom(f"the file cannot be read ({error.strerror or type(error).__name__}); send it again") from error
 
 
-def _read(dicom: DicomFile, *, file: str, name: str, options: ImportOptions) -> FileHeader:
+def _read(dicom: DicomFile, *, file: str, name: str, options: ImportOptions, limits: IntakeLimits) -> FileHeader:
     data = dicom.data
     says_ct = classify(data, dicom.meta, options)
     if dicom.pixel is None:
-        raise NoPixelData("the file has a CT header but no pixels; send the original image")
+        raise NoPixelData(
+            "the file has a CT header but no pixels; send the original image", tag=tags.label(tags.PIXEL_DATA)
+        )
     supported_syntax(dicom.syntax)
     layout = read_layout(data)
+    _check_size(layout, limits)
     pixels = map_frames(dicom, dicom.pixel, layout)
     digest = digest_value(dicom, pixels.value)
     sources = frame_sources(data, layout.frames)
     if not says_ct and not _pixels_look_like_ct(dicom, pixels, layout, sources[0], options):
-        raise NotCT("neither modality, SOP class nor pixel values say that this is CT")
+        raise NotCT("neither modality, SOP class nor pixel values say that this is CT", tag=tags.label(tags.MODALITY))
     sop_uid, sop_derived = _sop_uid(data, dicom.meta, digest)
     padding = read_padding(data, layout)
     frames = tuple(
@@ -143,7 +152,9 @@ def _read(dicom: DicomFile, *, file: str, name: str, options: ImportOptions) -> 
         if not is_localizer((frame := _frame(source, number, file, sop_uid, layout, padding, options)).image_type)
     )
     if not frames:
-        raise Localizer("this is a localizer (scout), not an axial slice; it was left out")
+        raise Localizer(
+            "this is a localizer (scout), not an axial slice; it was left out", tag=tags.label(tags.FRAME_TYPE)
+        )
     encoding = text_encoding(data.texts(tags.SPECIFIC_CHARACTER_SET))
     return FileHeader(
         file=file,
@@ -163,6 +174,16 @@ def _read(dicom: DicomFile, *, file: str, name: str, options: ImportOptions) -> 
     )
 
 
+def _check_size(layout: PixelLayout, limits: IntakeLimits) -> None:
+    pixels = layout.rows * layout.columns * layout.frames
+    if pixels > limits.max_pixels:
+        raise TooManyPixels(
+            f"{layout.frames} frame(s) of {layout.rows} x {layout.columns} pixels are more than the "
+            f"{limits.max_pixels} pixels that one file may hold; send the series in parts",
+            tag=tags.label(tags.NUMBER_OF_FRAMES if layout.frames > 1 else tags.ROWS),
+        )
+
+
 def _folder(name: str) -> str:
     parent = str(PurePosixPath(name.replace("\\", "/")).parent)
     return "" if parent == "." else parent
@@ -171,7 +192,9 @@ def _folder(name: str) -> str:
 def _uid(data: DataSet, tag: int, keyword: str) -> str:
     uid = data.text(tag)
     if uid and not is_usable_uid(uid):
-        raise BadHeader(f"the {keyword} holds characters that no UID may have; anonymise the file again")
+        raise BadHeader(
+            f"the {keyword} holds characters that no UID may have; anonymise the file again", tag=tags.label(tag)
+        )
     return uid
 
 
@@ -237,7 +260,9 @@ def _position(group: DataSet) -> tuple[float, float, float] | None:
     if values is None:
         return None
     if max(abs(value) for value in values) > MAX_POSITION_MM:
-        raise BadHeader("ImagePositionPatient lies more than 100 m from the origin")
+        raise BadHeader(
+            "ImagePositionPatient lies more than 100 m from the origin", tag=tags.label(tags.IMAGE_POSITION_PATIENT)
+        )
     return values[0], values[1], values[2]
 
 
@@ -249,7 +274,10 @@ def _orientation(group: DataSet) -> tuple[float, float, float, float, float, flo
     # Cosines are unit vectors at right angles; writers round them to as few as 3 digits.
     lengths = np.abs(values) <= 1.01
     if not lengths.all() or abs(row @ row - 1) > 0.05 or abs(column @ column - 1) > 0.05 or abs(row @ column) > 0.05:
-        raise BadHeader("ImageOrientationPatient is not a pair of perpendicular unit vectors")
+        raise BadHeader(
+            "ImageOrientationPatient is not a pair of perpendicular unit vectors",
+            tag=tags.label(tags.IMAGE_ORIENTATION_PATIENT),
+        )
     return values[0], values[1], values[2], values[3], values[4], values[5]
 
 
@@ -274,21 +302,27 @@ def _rescale(group: DataSet, layout: PixelLayout, options: ImportOptions) -> tup
         if options.assume_rescale is None:
             raise MissingRescale(
                 "RescaleSlope and RescaleIntercept are missing, so Hounsfield units are unknown; "
-                "if you know them, send assume_rescale=slope,intercept"
+                "if you know them, send assume_rescale=slope,intercept",
+                tag=tags.label(tags.RESCALE_SLOPE),
             )
         return *options.assume_rescale, True
     slope, intercept = group.number(tags.RESCALE_SLOPE), group.number(tags.RESCALE_INTERCEPT)
     if slope is None or intercept is None or slope == 0 or max(abs(slope), abs(intercept)) > MAX_RESCALE:
-        raise BadHeader("RescaleSlope and RescaleIntercept are not usable numbers")
+        bad = tags.RESCALE_INTERCEPT if slope and abs(slope) <= MAX_RESCALE else tags.RESCALE_SLOPE
+        raise BadHeader("RescaleSlope and RescaleIntercept are not usable numbers", tag=tags.label(bad))
     kind = group.text(tags.RESCALE_TYPE).upper()
     if not options.force_not_hu:
         if kind not in HOUNSFIELD_TYPES:
             shown = kind[:16] if kind.isascii() and kind.isprintable() else "unreadable"
-            raise NotHounsfield(f"RescaleType is {shown}, not HU; send force=not_hu to take the values as they are")
+            raise NotHounsfield(
+                f"RescaleType is {shown}, not HU; send force=not_hu to take the values as they are",
+                tag=tags.label(tags.RESCALE_TYPE),
+            )
         if layout.bits_stored <= 8 and (slope, intercept) == (1.0, 0.0):
             raise NotHounsfield(
                 "8-bit values without rescale are grey levels, not Hounsfield units; "
-                "send the original, or force=not_hu to take the values as they are"
+                "send the original, or force=not_hu to take the values as they are",
+                tag=tags.label(tags.BITS_STORED),
             )
     return slope, intercept, False
 

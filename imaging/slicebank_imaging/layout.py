@@ -57,25 +57,39 @@ def read_layout(data: DataSet) -> PixelLayout:
     samples = data.unsigned(tags.SAMPLES_PER_PIXEL)
     if photometric not in GRAYSCALE or samples not in (None, 1):
         name = photometric if photometric.isascii() and photometric.isprintable() else "unknown"
-        raise NotGrayscale(f"the pixels are in colour ({name[:16] or 'unnamed'}); CT slices are grey")
+        raise NotGrayscale(
+            f"the pixels are in colour ({name[:16] or 'unnamed'}); CT slices are grey",
+            tag=tags.label(tags.PHOTOMETRIC_INTERPRETATION if photometric not in GRAYSCALE else tags.SAMPLES_PER_PIXEL),
+        )
     rows, columns = data.unsigned(tags.ROWS), data.unsigned(tags.COLUMNS)
     if not rows or not columns or max(rows, columns) > MAX_SIDE:
-        raise BadHeader(f"Rows and Columns must lie between 1 and {MAX_SIDE}; the header says {rows} x {columns}")
+        raise BadHeader(
+            f"Rows and Columns must lie between 1 and {MAX_SIDE}; the header says {rows} x {columns}",
+            tag=tags.label(tags.COLUMNS if rows and rows <= MAX_SIDE else tags.ROWS),
+        )
     frames = data.integer_string(tags.NUMBER_OF_FRAMES) if data.text(tags.NUMBER_OF_FRAMES) else 1
     if frames is None or not 1 <= frames <= MAX_FRAMES:
-        raise BadHeader(f"NumberOfFrames must lie between 1 and {MAX_FRAMES}")
+        raise BadHeader(f"NumberOfFrames must lie between 1 and {MAX_FRAMES}", tag=tags.label(tags.NUMBER_OF_FRAMES))
     allocated = data.unsigned(tags.BITS_ALLOCATED)
     if allocated not in (8, 16, 32):
-        raise BadHeader(f"BitsAllocated must be 8, 16 or 32; the header says {allocated}")
+        raise BadHeader(
+            f"BitsAllocated must be 8, 16 or 32; the header says {allocated}", tag=tags.label(tags.BITS_ALLOCATED)
+        )
     stored = data.unsigned(tags.BITS_STORED) or allocated
     high_bit = data.unsigned(tags.HIGH_BIT)
     if high_bit is None:
         high_bit = stored - 1
     if not stored <= allocated or not stored - 1 <= high_bit < allocated:
-        raise BadHeader(f"{stored} bits with high bit {high_bit} do not fit into {allocated} bits allocated")
+        raise BadHeader(
+            f"{stored} bits with high bit {high_bit} do not fit into {allocated} bits allocated",
+            tag=tags.label(tags.BITS_STORED if stored > allocated else tags.HIGH_BIT),
+        )
     representation = data.unsigned(tags.PIXEL_REPRESENTATION) or 0
     if representation not in (0, 1):
-        raise BadHeader(f"PixelRepresentation must be 0 or 1; the header says {representation}")
+        raise BadHeader(
+            f"PixelRepresentation must be 0 or 1; the header says {representation}",
+            tag=tags.label(tags.PIXEL_REPRESENTATION),
+        )
     return PixelLayout(rows, columns, frames, allocated, stored, high_bit, representation == 1)
 
 

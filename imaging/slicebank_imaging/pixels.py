@@ -17,6 +17,7 @@ from slicebank_imaging.frames import Frame, map_frames, supported_syntax
 from slicebank_imaging.layout import PixelLayout, read_layout
 from slicebank_imaging.slices import SliceRef
 from slicebank_imaging.syntaxes import TransferSyntax
+from slicebank_imaging.tags import PIXEL_DATA, label
 from slicebank_imaging.windows import PADDING_HU, Window, render_gray8
 
 # A series has one slope and intercept, seldom one for each slice; 64 KB a table of 16-bit values.
@@ -151,7 +152,7 @@ class SliceLoader:
 def _parse(path: Path) -> _PixelSource:
     with open_dicom(path) as dicom:
         if dicom.pixel is None:
-            raise NoPixelData("the file has no pixels")
+            raise NoPixelData("the file has no pixels", tag=label(PIXEL_DATA))
         layout = read_layout(dicom.data)
         syntax = supported_syntax(dicom.syntax)
         frames = map_frames(dicom, dicom.pixel, layout).frames

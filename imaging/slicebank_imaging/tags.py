@@ -1,5 +1,7 @@
 """The data elements that are read, by DICOM keyword (PS3.6 chapter 6)."""
 
+from pydicom.datadict import keyword_for_tag
+
 MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 TRANSFER_SYNTAX_UID = 0x00020010
@@ -117,3 +119,8 @@ WANTED = SEQUENCES | {
     RESCALE_SLOPE,
     RESCALE_TYPE,
 }
+
+
+def label(tag: int) -> str:
+    """An element as verdicts name it: "(0028,1053) RescaleSlope"; the number alone where it is private or unknown."""
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {keyword_for_tag(tag)}".rstrip()

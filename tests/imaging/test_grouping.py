@@ -137,6 +137,8 @@ def test_wholly_coronal_series_are_refused_file_by_file(tmp_path: Path) -> None:
     grouping = group(tmp_path, coronal)
     assert grouping.series == ()
     assert [item.code for item in grouping.refused] == ["not_axial"] * 3
+    (verdict,) = grouping.refused_series
+    assert (verdict.code, verdict.tag, verdict.n_files) == ("not_axial", "(0020,0037) ImageOrientationPatient", 3)
 
 
 def test_series_and_studies_are_kept_apart(tmp_path: Path) -> None:
@@ -166,6 +168,8 @@ def test_several_slices_without_any_position_are_refused(tmp_path: Path) -> None
     grouping = group(tmp_path, [ct_dataset(n, ImagePositionPatient=None) for n in range(3)])
     assert grouping.series == ()
     assert [item.code for item in grouping.refused] == ["no_position"] * 3
+    assert {item.tag for item in grouping.refused} == {"(0020,0032) ImagePositionPatient"}
+    assert [(verdict.code, verdict.n_files) for verdict in grouping.refused_series] == [("no_position", 3)]
 
 
 def test_one_slice_without_position_does_not_spoil_the_others(tmp_path: Path) -> None:
