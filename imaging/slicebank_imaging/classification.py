@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from slicebank_imaging import tags
-from slicebank_imaging.errors import Localizer, NotAnImage, NotCT
+from slicebank_imaging.errors import BurnedInAnnotation, Localizer, NotAnImage, NotCT
 from slicebank_imaging.options import ImportOptions
+from slicebank_imaging.terms import MODALITIES, quoted
 from slicebank_imaging.uids import uid_name
 from slicebank_imaging.values import DataSet
 
@@ -53,6 +54,8 @@ _MODALITIES: Mapping[str, str] = MappingProxyType(
 _LOCALIZER_TYPES = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"})
 # Image types that GE, Siemens and Philips give to dose pages, protocols and pictures of the screen.
 _CAPTURE_TYPES = frozenset({"SCREEN SAVE", "SCREEN_SAVE", "SCREENSAVE", "SCREEN_CAPTURE", "DOSE", "DOSE_INFO", "PROT"})
+# Conversion Type (PS3.3 C.8.6.1) of film, video, paper and drawings: no scanner's values.
+_CAPTURE_CONVERSIONS = frozenset({"DV", "DF", "SD", "SI", "DRW"})
 
 
 def sop_class(data: DataSet, meta: DataSet) -> str:
@@ -75,6 +78,7 @@ def classify(data: DataSet, meta: DataSet, options: ImportOptions) -> bool:
         NotAnImage: an object without slices; the message names it.
         NotCT: an image of another modality.
         Localizer: a scout.
+        BurnedInAnnotation: the header says that the pixels hold writing.
     """
     uid = sop_class(data, meta)
     modality = data.text(tags.MODALITY).upper()
@@ -87,21 +91,28 @@ def classify(data: DataSet, meta: DataSet, options: ImportOptions) -> bool:
     if kind is not None:
         raise NotAnImage(f"this is {kind}, not a CT slice; it was left out", tag=tags.label(fault))
     if modality and modality != "CT":
-        name = modality[:16] if modality.isascii() and modality.isprintable() else "unreadable"
-        raise NotCT(f"the modality is {name}; slicebank takes CT", tag=tags.label(tags.MODALITY))
+        raise NotCT(
+            f"the modality is {quoted(modality, MODALITIES)}; slicebank takes CT", tag=tags.label(tags.MODALITY)
+        )
     secondary = uid == SECONDARY_CAPTURE or uid.startswith(SECONDARY_CAPTURE + ".")
     if uid.startswith(_STORAGE) and uid not in CT_CLASSES and not secondary:
         raise NotCT(f"the object is {uid_name(uid)}; slicebank takes CT", tag=tags.label(tags.SOP_CLASS_UID))
+    if data.text(tags.BURNED_IN_ANNOTATION).upper() == "YES":
+        raise BurnedInAnnotation(
+            "the pixels hold burned-in writing, which can name the patient; send the original slices",
+            tag=tags.label(tags.BURNED_IN_ANNOTATION),
+        )
     image_type = data.texts(tags.IMAGE_TYPE)
     if is_localizer(image_type):
         raise Localizer(
             "this is a localizer (scout), not an axial slice; it was left out", tag=tags.label(tags.IMAGE_TYPE)
         )
     capture = not _CAPTURE_TYPES.isdisjoint(value.upper() for value in image_type)
-    if capture or (secondary and not _has_rescale(data) and options.assume_rescale is None):
+    converted = secondary and data.text(tags.CONVERSION_TYPE).upper() in _CAPTURE_CONVERSIONS
+    if capture or converted or (secondary and not _has_rescale(data) and options.assume_rescale is None):
         raise NotAnImage(
             "this is a secondary capture (a screen picture or dose page), not a CT slice; it was left out",
-            tag=tags.label(tags.IMAGE_TYPE if capture else tags.SOP_CLASS_UID),
+            tag=tags.label(tags.IMAGE_TYPE if capture else tags.CONVERSION_TYPE if converted else tags.SOP_CLASS_UID),
         )
     return modality == "CT" or uid in CT_CLASSES or _looks_like_ct(data)
 

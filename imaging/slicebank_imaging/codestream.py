@@ -18,13 +18,13 @@ _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a segment
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
-    """What the header of one codestream says; sizes are None for RLE, which does not store them.
+    """What the header of one codestream says; rows and columns are None for RLE, which does not store them.
 
     Attributes:
         family: The kind of compression; None for a JPEG process that is not decoded here (progressive, hierarchical).
         rows: Height in pixels.
         columns: Width in pixels.
-        precision: Bits of one sample.
+        precision: Bits of one sample; for RLE those of its byte segments.
         signed: Whether samples are two's complement; only JPEG 2000 stores it.
         components: Samples of one pixel.
     """
@@ -32,7 +32,7 @@ class Codestream:
     family: Family | None
     rows: int | None
     columns: int | None
-    precision: int | None
+    precision: int
     signed: bool
     components: int
 
@@ -113,4 +113,9 @@ def _rle(head: bytes) -> Codestream | None:
     used = offsets[:count]
     if any(later <= earlier for earlier, later in pairwise(used)) or any(offsets[count:]):
         return None
-    return Codestream(Family.RLE, rows=None, columns=None, precision=None, signed=False, components=1)
+    return Codestream(Family.RLE, rows=None, columns=None, precision=8 * count, signed=False, components=1)
+
+
+def ends_codestream(tail: bytes) -> bool:
+    """Whether the last bytes of a JPEG, JPEG-LS or JPEG 2000 frame hold its end marker, which no data before it can."""
+    return b"\xff\xd9" in tail

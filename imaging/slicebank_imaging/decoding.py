@@ -15,6 +15,7 @@ from slicebank_imaging.codestream import HEADER_BYTES, inspect
 from slicebank_imaging.errors import CodecMissing, DecodeFailed
 from slicebank_imaging.layout import PixelLayout
 from slicebank_imaging.syntaxes import Family, TransferSyntax
+from slicebank_imaging.tags import BITS_STORED, PIXEL_REPRESENTATION, label
 
 StoredValues = NDArray[np.integer[Any]]
 
@@ -49,10 +50,22 @@ def decode_frame(
     cells = _decompress(data, layout, syntax)
     if cells.shape != (layout.rows, layout.columns):
         raise DecodeFailed(f"the pixels decode to {cells.shape}, the header says {layout.rows} x {layout.columns}")
-    if syntax.family is Family.RLE or codestream is None or codestream.precision is None:
+    if syntax.family is Family.RLE or codestream is None:
         return _stored_values(cells, layout, padding)
-    if codestream.signed and layout.signed:
+    if codestream.signed:
+        if not layout.signed and cells.min() < 0:
+            raise DecodeFailed(
+                "the codestream holds negative values, but PixelRepresentation says that there are none; "
+                "which is right cannot be told: send the original slice",
+                tag=label(PIXEL_REPRESENTATION),
+            )
         return _as_stored_type(cells, layout)
+    if layout.signed and codestream.precision < layout.bits_stored and int(cells.max()) >> (codestream.precision - 1):
+        raise DecodeFailed(
+            f"the codestream has {codestream.precision} bits, BitsStored is {layout.bits_stored}; whether its high "
+            "values are negative cannot be told: send the original slice",
+            tag=label(BITS_STORED),
+        )
     return _from_samples(cells, min(codestream.precision, layout.bits_stored), layout)
 
 

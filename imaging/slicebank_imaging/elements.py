@@ -14,7 +14,7 @@ from pathlib import Path
 from struct import Struct
 from typing import BinaryIO
 
-from slicebank_imaging.errors import BadHeader, NotDicom, TruncatedFile
+from slicebank_imaging.errors import BadHeader, NotDicom, TruncatedFile, WrongTransferSyntax
 from slicebank_imaging.syntaxes import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -277,9 +277,16 @@ def _encoding(stream: BinaryIO, declared: str) -> tuple[str, bool, bool]:
 
 def _inflate(stream: BinaryIO) -> bytes:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    start = stream.tell()
     try:
         data = inflater.decompress(stream.read(MAX_INFLATED_BYTES), MAX_INFLATED_BYTES)
     except zlib.error:
+        stream.seek(start)
+        if _has_vr(stream):
+            raise WrongTransferSyntax(
+                "the header declares a deflated data set, but it is not compressed; convert the file again",
+                tag=label(TRANSFER_SYNTAX_UID),
+            ) from None
         raise TruncatedFile("the deflated data set is damaged; send the file again") from None
     if inflater.unconsumed_tail:
         raise BadHeader(f"the deflated data set is larger than {MAX_INFLATED_BYTES >> 20} MB; send it uncompressed")

@@ -3,7 +3,7 @@
 ImagingError
 ├── FileRefused            one file cannot be taken as CT slices
 │   ├── NotDicom, TruncatedFile, NoPixelData, WrongTransferSyntax, UnsupportedTransferSyntax, BadHeader
-│   ├── NotCT, Localizer, NotAnImage, NotGrayscale, TooManyPixels
+│   ├── NotCT, Localizer, NotAnImage, NotGrayscale, BurnedInAnnotation, TooManyPixels
 │   └── MissingRescale, NotHounsfield
 ├── SeriesRefused          readable slices that make no axial series
 │   └── NoPosition, NotAxial, DuplicateSlice, TooManySlices
@@ -100,6 +100,12 @@ class NotGrayscale(FileRefused):
     """Colour or palette pixels."""
 
     code: ClassVar[str] = "not_grayscale"
+
+
+class BurnedInAnnotation(FileRefused):
+    """Pixels that hold writing, which can be a name."""
+
+    code: ClassVar[str] = "burned_in_annotation"
 
 
 class TooManyPixels(FileRefused):

@@ -3,24 +3,27 @@
 import hashlib
 from dataclasses import dataclass
 
-from slicebank_imaging.codestream import HEADER_BYTES, inspect, starts_codestream
+from slicebank_imaging.codestream import HEADER_BYTES, Codestream, ends_codestream, inspect, starts_codestream
 from slicebank_imaging.elements import ITEM, SEQUENCE_DELIMITER, DicomFile, PixelElement
 from slicebank_imaging.errors import BadHeader, TruncatedFile, UnsupportedTransferSyntax, WrongTransferSyntax
 from slicebank_imaging.layout import PixelLayout
 from slicebank_imaging.syntaxes import SUPPORTED_NAMES, SYNTAXES, Family, TransferSyntax
 from slicebank_imaging.tags import (
     BITS_ALLOCATED,
+    BITS_STORED,
     COLUMNS,
     NUMBER_OF_FRAMES,
     PIXEL_DATA,
+    PIXEL_REPRESENTATION,
     ROWS,
     SAMPLES_PER_PIXEL,
     TRANSFER_SYNTAX_UID,
     label,
 )
-from slicebank_imaging.uids import uid_name
+from slicebank_imaging.uids import quoted_uid, uid_name
 
 CHUNK_BYTES = 1 << 20
+TAIL_BYTES = 64  # where the end marker must be; writers pad with a byte or two behind it
 MAX_FRAGMENTS = 1_000_000
 
 
@@ -37,10 +40,17 @@ Frame = tuple[Span, ...]
 
 @dataclass(frozen=True, slots=True)
 class PixelMap:
-    """The frames of one file, in order, and the extent of the whole value (with item tags where encapsulated)."""
+    """The frames of one file.
+
+    Attributes:
+        frames: In order.
+        value: Extent of the whole value, with item tags where encapsulated.
+        warnings: Contradictions between header and codestreams that are decided one way, in sentences.
+    """
 
     frames: tuple[Frame, ...]
     value: Span
+    warnings: tuple[str, ...] = ()
 
 
 def supported_syntax(uid: str) -> TransferSyntax:
@@ -52,7 +62,7 @@ def supported_syntax(uid: str) -> TransferSyntax:
     syntax = SYNTAXES.get(uid)
     if syntax is None:
         raise UnsupportedTransferSyntax(
-            f"the transfer syntax {uid_name(uid)} ({uid[:64]}) cannot be decoded; send it as one of: {SUPPORTED_NAMES}",
+            f"the transfer syntax {uid_name(uid)} ({quoted_uid(uid)}) cannot be decoded; send it as one of: {SUPPORTED_NAMES}",
             tag=label(TRANSFER_SYNTAX_UID),
         )
     return syntax
@@ -129,9 +139,11 @@ def _encapsulated(dicom: DicomFile, pixel: PixelElement, layout: PixelLayout, sy
         )
     fragments, end = _fragments(dicom, pixel.offset)
     frames = _group(dicom, fragments, layout, syntax)
-    for number, frame in enumerate(frames, start=1):
-        _check_codestream(dicom, frame, number, layout, syntax)
-    return PixelMap(frames, Span(pixel.offset, end - pixel.offset))
+    signs = {
+        _check_codestream(dicom, frame, number, layout, syntax).signed for number, frame in enumerate(frames, start=1)
+    }
+    warnings = (_OTHER_SIGN,) if syntax.family is Family.JPEG_2000 and signs != {layout.signed} else ()
+    return PixelMap(frames, Span(pixel.offset, end - pixel.offset), warnings)
 
 
 def _fragments(dicom: DicomFile, offset: int) -> tuple[list[Span], int]:
@@ -184,7 +196,15 @@ def _group(dicom: DicomFile, fragments: list[Span], layout: PixelLayout, syntax:
     return tuple(tuple(frame) for frame in frames)
 
 
-def _check_codestream(dicom: DicomFile, frame: Frame, number: int, layout: PixelLayout, syntax: TransferSyntax) -> None:
+_OTHER_SIGN = (
+    f"{label(PIXEL_REPRESENTATION)} contradicts the sign in the JPEG 2000 pixels; "
+    "values that both can mean are taken, other slices fail to decode"
+)
+
+
+def _check_codestream(
+    dicom: DicomFile, frame: Frame, number: int, layout: PixelLayout, syntax: TransferSyntax
+) -> Codestream:
     head = b""
     for span in frame:
         dicom.stream.seek(span.offset)
@@ -209,8 +229,38 @@ def _check_codestream(dicom: DicomFile, frame: Frame, number: int, layout: Pixel
             f"the header says {layout.rows} x {layout.columns}",
             tag=label(COLUMNS if codestream.rows == layout.rows else ROWS),
         )
-    if codestream.precision is not None and codestream.precision > layout.bits_allocated:
+    if codestream.precision > layout.bits_allocated:
         raise BadHeader(
             f"frame {number} has {codestream.precision} bits a pixel, the header allocates {layout.bits_allocated}",
             tag=label(BITS_ALLOCATED),
         )
+    if syntax.family is Family.RLE:
+        if codestream.precision != layout.bits_allocated:
+            raise BadHeader(
+                f"frame {number} has {codestream.precision // 8} byte(s) a pixel, "
+                f"the header allocates {layout.bits_allocated} bits",
+                tag=label(BITS_ALLOCATED),
+            )
+        return codestream
+    if syntax.family is Family.JPEG and codestream.precision == 8 < layout.bits_stored:
+        raise BadHeader(
+            f"frame {number} is an 8-bit JPEG, the header stores {layout.bits_stored} bits; send the original slice",
+            tag=label(BITS_STORED),
+        )
+    if not ends_codestream(_tail(dicom, frame)):
+        raise TruncatedFile(
+            f"the {syntax.family} pixels of frame {number} end without their end marker; send the file again",
+            tag=label(PIXEL_DATA),
+        )
+    return codestream
+
+
+def _tail(dicom: DicomFile, frame: Frame) -> bytes:
+    tail = b""
+    for span in reversed(frame):
+        size = min(span.length, TAIL_BYTES - len(tail))
+        dicom.stream.seek(span.offset + span.length - size)
+        tail = dicom.stream.read(size) + tail
+        if len(tail) >= TAIL_BYTES:
+            break
+    return tail

@@ -317,6 +317,7 @@ def _describe_series(slices: list[PlacedSlice], stacks: tuple[Stack, ...], warni
         warnings.append("PixelSpacing is missing; the field of view is given as 1 mm a pixel")
     if any(item.frame.rescale_assumed for item in slices):
         warnings.append("rescale slope and intercept were assumed by the sender")
+    warnings += sorted({warning for header in files for warning in header.warnings})
     if len(stacks) > 1:
         warnings.append(f"the series holds {len(stacks)} stacks; the largest axial one is the default")
     return CTSeries(

@@ -24,6 +24,7 @@ from slicebank_imaging.functional_groups import FrameSource, frame_sources
 from slicebank_imaging.layout import PixelLayout, read_layout, read_padding
 from slicebank_imaging.limits import IntakeLimits
 from slicebank_imaging.options import ImportOptions
+from slicebank_imaging.terms import RESCALE_TYPES, quoted
 from slicebank_imaging.uids import derived_uid, is_usable_uid
 from slicebank_imaging.values import DataSet, text_encoding
 
@@ -89,6 +90,7 @@ class FileHeader:
         folder: Folder part of the sender's file name, which groups files without UIDs.
         layout: Size and encoding of the pixels.
         sop_uid_derived: The SOP instance UID was not in the data set.
+        warnings: Sentences for the sender.
     """
 
     file: str
@@ -105,6 +107,7 @@ class FileHeader:
     folder: str
     layout: PixelLayout
     sop_uid_derived: bool
+    warnings: tuple[str, ...] = ()
 
 
 def read_file_header(
@@ -171,6 +174,7 @@ def _read(dicom: DicomFile, *, file: str, name: str, options: ImportOptions, lim
         folder=_folder(name),
         layout=layout,
         sop_uid_derived=sop_derived,
+        warnings=pixels.warnings,
     )
 
 
@@ -313,9 +317,8 @@ def _rescale(group: DataSet, layout: PixelLayout, options: ImportOptions) -> tup
     kind = group.text(tags.RESCALE_TYPE).upper()
     if not options.force_not_hu:
         if kind not in HOUNSFIELD_TYPES:
-            shown = kind[:16] if kind.isascii() and kind.isprintable() else "unreadable"
             raise NotHounsfield(
-                f"RescaleType is {shown}, not HU; send force=not_hu to take the values as they are",
+                f"RescaleType is {quoted(kind, RESCALE_TYPES)}, not HU; send force=not_hu to take the values as they are",
                 tag=tags.label(tags.RESCALE_TYPE),
             )
         if layout.bits_stored <= 8 and (slope, intercept) == (1.0, 0.0):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from slicebank_imaging import tags
 from slicebank_imaging.errors import BadHeader, NotGrayscale
+from slicebank_imaging.terms import PHOTOMETRIC_INTERPRETATIONS, quoted
 from slicebank_imaging.values import DataSet
 
 MAX_FRAMES = 100_000
@@ -56,9 +57,8 @@ def read_layout(data: DataSet) -> PixelLayout:
     photometric = data.text(tags.PHOTOMETRIC_INTERPRETATION)
     samples = data.unsigned(tags.SAMPLES_PER_PIXEL)
     if photometric not in GRAYSCALE or samples not in (None, 1):
-        name = photometric if photometric.isascii() and photometric.isprintable() else "unknown"
         raise NotGrayscale(
-            f"the pixels are in colour ({name[:16] or 'unnamed'}); CT slices are grey",
+            f"the pixels are in colour ({quoted(photometric, PHOTOMETRIC_INTERPRETATIONS)}); CT slices are grey",
             tag=tags.label(tags.PHOTOMETRIC_INTERPRETATION if photometric not in GRAYSCALE else tags.SAMPLES_PER_PIXEL),
         )
     rows, columns = data.unsigned(tags.ROWS), data.unsigned(tags.COLUMNS)

@@ -8,6 +8,8 @@ from pydicom._uid_dict import UID_dictionary
 # Wider than DICOM's digits and dots, because some anonymisers write words; narrow enough to be an identifier anywhere.
 _ACCEPTED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
+_STRICT = re.compile(r"[0-9.]{1,64}")
+
 
 def is_usable_uid(uid: str) -> bool:
     """Whether a UID can serve as an identifier in paths, URLs and tables."""
@@ -24,3 +26,8 @@ def uid_name(uid: str) -> str:
     """The registered name of a UID; "unknown" for others."""
     entry = UID_dictionary.get(uid)
     return "unknown" if entry is None else entry[0]
+
+
+def quoted_uid(uid: str) -> str:
+    """A UID for a sentence; text in its place, which can be a name, is not quoted."""
+    return uid if _STRICT.fullmatch(uid) else "not a UID"
