@@ -8,7 +8,7 @@ ImagingError
 ├── SeriesRefused          readable slices that make no axial series
 │   └── NoPosition, NotAxial, DuplicateSlice, TooManySlices
 ├── ArchiveRefused         an archive, or one member of it
-│   └── BadArchive, UnsafeName, EncryptedArchive, TooManyFiles, ArchiveTooLarge, EmptyArchive
+│   └── BadArchive, UnsafeName, EncryptedArchive, TooManyFiles, ArchiveTooLarge, EmptyArchive, NestedTooDeep
 ├── DecodeFailed           the pixels of one slice cannot be decoded
 ├── BadOption              an import option or a window that cannot be used
 └── CodecMissing           an optional codec package is not installed
@@ -196,6 +196,12 @@ class EmptyArchive(ArchiveRefused):
     """An archive without files."""
 
     code: ClassVar[str] = "empty_archive"
+
+
+class NestedTooDeep(ArchiveRefused):
+    """An archive inside more archives than are opened."""
+
+    code: ClassVar[str] = "nested_too_deep"
 
 
 class DecodeFailed(ImagingError):
