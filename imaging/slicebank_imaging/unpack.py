@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
+from tarfile import RECORDSIZE
 from typing import IO
 
 from slicebank_imaging.archives.kinds import HEAD_BYTES, ArchiveKind, is_tar, recognise
@@ -142,8 +143,9 @@ def _members(path: Path, kind: ArchiveKind, meter: Meter) -> Generator[Member, N
             yield from tar_members(CountedFile(file.fileno(), meter), meter)
             return
         with inflated_file(file, compression, meter) as stream:
-            head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
-            if is_tar(head) or not any(head):  # a tar without members is zeros
+            ahead = stream.peek(HEAD_BYTES)
+            empty_tar = len(ahead) <= RECORDSIZE and not any(ahead)  # zeros, as its end is
+            if is_tar(ahead[:HEAD_BYTES]) or empty_tar:
                 yield from tar_members(stream, meter)
             else:
                 yield Member(SINGLE, partial(_copy_rest, stream))

@@ -25,7 +25,7 @@ PACKED_BYTES = 64 << 10  # zlib copies what it did not reach of them with every 
 PIECE_BYTES = 256 << 10  # of unpacked bytes; larger ones fall out of the processor's cache and are slower
 MAX_EMPTY_FRAMES = 1000  # in a row; compressors write one or two, and each costs as much as a full one
 _XZ_OVERHEAD_BYTES = 1 << 20  # liblzma counts its own state against the limit
-DAMAGED = "this file of the archive is damaged or cut short; send it again"
+DAMAGED = "the file is damaged or cut short; send it again"
 
 # How the next part of a file starts that was compressed in several; gzip, xz and zstd may pad parts with zeros.
 _FRAME_MAGICS = MappingProxyType(

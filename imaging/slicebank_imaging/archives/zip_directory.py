@@ -101,9 +101,9 @@ def judge(file: IO[bytes], end: EndRecord, meter: Meter) -> None:
     """Refuse a zip by its directory, before anything of it is unpacked.
 
     Raises:
-        ArchiveTooLarge: the directory itself, or the sizes it claims, are beyond the limits.
+        ArchiveTooLarge: the directory itself is beyond its limit.
         TooManyFiles: more entries or files than are left to the upload.
-        BadArchive: members overlap, as they do in no zip but a bomb (Fifield, A better zip bomb, WOOT 2019).
+        BadArchive: members overlap, as they do in bombs (Fifield, A better zip bomb, WOOT 2019).
     """
     if end.size > meter.limits.max_directory_bytes:
         raise ArchiveTooLarge(f"the directory of the zip is beyond {meter.limits.max_directory_bytes} bytes")
@@ -123,4 +123,4 @@ def judge(file: IO[bytes], end: EndRecord, meter: Meter) -> None:
     spans = np.array([starts, stops])
     spans = spans[:, np.argsort(spans[0], kind="stable")]
     if (spans[1, :-1] > spans[0, 1:]).any():
-        raise BadArchive("members of the zip overlap, as they do in no zip but a bomb; pack the folder again")
+        raise BadArchive("members of the zip overlap: it is damaged, or a bomb; pack the folder again")
