@@ -4,7 +4,8 @@ ImagingError
 ├── FileRefused            one file cannot be taken as CT slices
 │   ├── NotDicom, TruncatedFile, NoPixelData, WrongTransferSyntax, UnsupportedTransferSyntax, BadHeader
 │   ├── NotCT, Localizer, NotAnImage, NotGrayscale, BurnedInAnnotation, TooManyPixels
-│   └── MissingRescale, NotHounsfield
+│   ├── MissingRescale, NotHounsfield
+│   └── NoOrientation, SeveralVolumes
 ├── SeriesRefused          readable slices that make no axial series
 │   └── NoPosition, NotAxial, DuplicateSlice, TooManySlices
 ├── ArchiveRefused         an archive, or one member of it
@@ -124,6 +125,18 @@ class NotHounsfield(FileRefused):
     """Rescaled values that are not Hounsfield units."""
 
     code: ClassVar[str] = "not_hu"
+
+
+class NoOrientation(FileRefused):
+    """A volume whose header does not say how it lies in the patient."""
+
+    code: ClassVar[str] = "no_orientation"
+
+
+class SeveralVolumes(FileRefused):
+    """A file of several volumes, as of a perfusion series."""
+
+    code: ClassVar[str] = "several_volumes"
 
 
 class SeriesRefused(ImagingError):

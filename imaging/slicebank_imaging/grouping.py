@@ -1,16 +1,19 @@
 """Files of one upload as CT series and stacks, by the CT rules; one bad file never spoils a series."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
 
 from slicebank_imaging.errors import DuplicateSlice, ImagingError, NoPosition, NotAxial, SeriesRefused, TooManySlices
-from slicebank_imaging.geometry import AXIAL_LIMIT_DEG, Source, describe, normal_angle, pixel_spacing
-from slicebank_imaging.headers import FileHeader, FrameHeader
+from slicebank_imaging.file_header import FileHeader, FrameHeader
+from slicebank_imaging.geometry import Duplicates, Source
 from slicebank_imaging.limits import IntakeLimits
 from slicebank_imaging.options import ImportOptions
 from slicebank_imaging.placement import (
     AXIAL,
+    SAME_POSITION_MM,
     Orientation,
     PlacedSlice,
     normal_of,
@@ -18,33 +21,9 @@ from slicebank_imaging.placement import (
     slice_digest,
     split_phases,
 )
-from slicebank_imaging.slices import SliceRef
+from slicebank_imaging.stacks import Stack, is_axial, make_stack
 from slicebank_imaging.tags import IMAGE_ORIENTATION_PATIENT, IMAGE_POSITION_PATIENT, label
 from slicebank_imaging.uids import derived_uid
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """Slices of one orientation, matrix and phase, ordered from inferior to superior.
-
-    Attributes:
-        stack: Number of the stack in its series, 0-based.
-        slice_digests: One for each slice, in the same order.
-        geometry: See `geometry.describe`.
-        axial: Whether the normal lies within 45 degrees of the patient's long axis.
-        field_of_view_mm: Longer side of the matrix; 1 mm a pixel where PixelSpacing is missing.
-        rescale: Slope, intercept and padding as JSON.
-    """
-
-    stack: int
-    slices: tuple[SliceRef, ...]
-    slice_digests: tuple[str, ...]
-    geometry: dict[str, Any]
-    rows: int
-    columns: int
-    axial: bool
-    field_of_view_mm: float
-    rescale: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,26 +147,46 @@ def _series(pairs: list[_Pair], options: ImportOptions, refused: list[Refusal]) 
         NotAxial: no stack is axial.
     """
     unique: dict[str, _Pair] = {}
+    copies: Counter[str] = Counter()
     for header, frame in sorted(pairs, key=lambda pair: (pair[1].file, pair[1].frame_number)):
         digest = slice_digest(header, frame, options)
         if digest in unique:
             twin = DuplicateSlice("this slice is the same as another one of the upload, byte for byte; one was kept")
             refused.append(_refusal(frame, twin))
+            copies[digest] += 1
         else:
             unique[digest] = (header, frame)
     warnings: list[str] = []
     placed, source = _place(unique, warnings, refused)
-    candidates = [(orientation, phase) for orientation, slices in _by_plane(placed) for phase in split_phases(slices)]
-    if not any(_is_axial(orientation) for orientation, _ in candidates):
+    candidates = []
+    for orientation, slices in _by_plane(placed):
+        phases = split_phases(slices)
+        for phase in phases:
+            elsewhere = [item.z_mm for other in phases if other is not phase for item in other]
+            candidates.append((orientation, phase, _duplicates(phase, elsewhere, copies)))
+    if not any(is_axial(orientation) for orientation, _, _ in candidates):
         raise NotAxial(
             "the series is coronal or sagittal; slicebank takes axial series: send the original one",
             tag=label(IMAGE_ORIENTATION_PATIENT),
         )
-    candidates.sort(key=lambda item: (not _is_axial(item[0]), -len(item[1]), min(one.key for one in item[1])))
+    candidates.sort(key=lambda item: (not is_axial(item[0]), -len(item[1]), min(one.key for one in item[1])))
     stacks = tuple(
-        _stack(number, orientation, slices, source) for number, (orientation, slices) in enumerate(candidates)
+        make_stack(number, orientation, slices, source, duplicates)
+        for number, (orientation, slices, duplicates) in enumerate(candidates)
     )
-    return _describe_series([item for _, slices in candidates for item in slices], stacks, warnings)
+    return _describe_series([item for _, slices, _ in candidates for item in slices], stacks, warnings)
+
+
+def _duplicates(phase: Sequence[PlacedSlice], elsewhere: Sequence[float], copies: Counter[str]) -> Duplicates:
+    dropped = tuple((item.z_mm, copies[item.digest]) for item in phase if copies[item.digest])
+    others = np.sort(np.array(elsewhere, dtype=np.float64))
+    repeated = tuple(
+        item.z_mm
+        for item in phase
+        if np.searchsorted(others, item.z_mm - SAME_POSITION_MM)
+        < np.searchsorted(others, item.z_mm + SAME_POSITION_MM, side="right")
+    )
+    return Duplicates(dropped=dropped, in_other_stacks=repeated)
 
 
 def _place(
@@ -248,54 +247,6 @@ def _by_plane(
         else:
             planes.append((orientation, [item]))
     return planes
-
-
-def _is_axial(orientation: Orientation) -> bool:
-    return normal_angle(orientation) <= AXIAL_LIMIT_DEG
-
-
-def _stack(number: int, orientation: Orientation, slices: list[PlacedSlice], source: Source) -> Stack:
-    ordered = sorted(slices, key=lambda item: (item.z_mm, item.key))
-    first = ordered[0].frame
-    spacing = pixel_spacing(ordered) or [1.0, 1.0]
-    return Stack(
-        stack=number,
-        slices=tuple(_reference(item) for item in ordered),
-        slice_digests=tuple(item.digest for item in ordered),
-        geometry=describe(ordered, orientation, source),
-        rows=first.rows,
-        columns=first.columns,
-        axial=_is_axial(orientation),
-        field_of_view_mm=round(max(first.rows * spacing[0], first.columns * spacing[1]), 3),
-        rescale=_rescale(ordered),
-    )
-
-
-def _reference(item: PlacedSlice) -> SliceRef:
-    frame = item.frame
-    return SliceRef(
-        file=frame.file,
-        frame_number=frame.frame_number,
-        sop_instance_uid=frame.sop_instance_uid,
-        instance_number=frame.instance_number,
-        z_mm=round(item.z_mm, 6),
-        slope=frame.slope,
-        intercept=frame.intercept,
-        padding=frame.padding,
-    )
-
-
-def _rescale(slices: Sequence[PlacedSlice]) -> dict[str, Any]:
-    frames = [item.frame for item in slices]
-    pairs = sorted({(frame.slope, frame.intercept) for frame in frames})
-    paddings = sorted({frame.padding for frame in frames if frame.padding is not None})
-    return {
-        "slope": pairs[0][0] if len(pairs) == 1 else None,
-        "intercept": pairs[0][1] if len(pairs) == 1 else None,
-        "per_slice": len(pairs) > 1,
-        "assumed": any(frame.rescale_assumed for frame in frames),
-        "padding": [list(padding) for padding in paddings],
-    }
 
 
 def _describe_series(slices: list[PlacedSlice], stacks: tuple[Stack, ...], warnings: list[str]) -> CTSeries:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from slicebank_imaging import tags
-from slicebank_imaging.errors import BadHeader, NotGrayscale
+from slicebank_imaging.errors import BadHeader, NotGrayscale, TooManyPixels
+from slicebank_imaging.limits import IntakeLimits
 from slicebank_imaging.terms import PHOTOMETRIC_INTERPRETATIONS, quoted
 from slicebank_imaging.values import DataSet
 
@@ -105,3 +106,18 @@ def read_padding(data: DataSet, layout: PixelLayout) -> tuple[int, int] | None:
     if limit is None:
         limit = value
     return min(value, limit), max(value, limit)
+
+
+def check_size(layout: PixelLayout, limits: IntakeLimits) -> None:
+    """Hold a file to the limits.
+
+    Raises:
+        TooManyPixels: more pixels than one file may hold.
+    """
+    pixels = layout.rows * layout.columns * layout.frames
+    if pixels > limits.max_pixels:
+        raise TooManyPixels(
+            f"{layout.frames} frame(s) of {layout.rows} x {layout.columns} pixels are more than the "
+            f"{limits.max_pixels} pixels that one file may hold; send the series in parts",
+            tag=tags.label(tags.NUMBER_OF_FRAMES if layout.frames > 1 else tags.ROWS),
+        )

@@ -15,6 +15,7 @@ from slicebank_imaging.elements import open_dicom
 from slicebank_imaging.errors import DecodeFailed, ImagingError, NoPixelData
 from slicebank_imaging.frames import Frame, map_frames, supported_syntax
 from slicebank_imaging.layout import PixelLayout, read_layout
+from slicebank_imaging.nifti import NiftiSlices, is_nifti
 from slicebank_imaging.slices import SliceRef
 from slicebank_imaging.syntaxes import TransferSyntax
 from slicebank_imaging.tags import PIXEL_DATA, label
@@ -109,13 +110,14 @@ class _PixelSource:
 class SliceLoader:
     """Loads slices of one upload folder; safe to use from several threads.
 
-    The frame table of the last multi-frame file is kept, so that its frames are found without reading its header again.
+    The frame table of the last multi-frame or NIfTI file is kept, so that its frames are found without reading its
+    header again.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._last: tuple[str, _PixelSource] | None = None
+        self._last: tuple[str, _PixelSource | NiftiSlices] | None = None
 
     def load(self, ref: SliceRef) -> CTSlice:
         """Read and decode one slice.
@@ -126,10 +128,13 @@ class SliceLoader:
         path = self._folder / ref.file
         try:
             source = self._source(ref.file, path)
-            data = _read(path, source, ref.frame_number)
-            stored = decode_frame(
-                data, source.layout, source.syntax, swapped_words=source.swapped_words, padding=ref.padding
-            )
+            if isinstance(source, NiftiSlices):
+                stored = source.load(ref.frame_number)
+            else:
+                data = _read(path, source, ref.frame_number)
+                stored = decode_frame(
+                    data, source.layout, source.syntax, swapped_words=source.swapped_words, padding=ref.padding
+                )
         except DecodeFailed:
             raise
         except OSError as error:
@@ -138,12 +143,12 @@ class SliceLoader:
             raise DecodeFailed(f"file {ref.file} is not what was taken in: {error.detail}") from error
         return CTSlice(stored, ref.slope, ref.intercept, ref.padding)
 
-    def _source(self, file: str, path: Path) -> _PixelSource:
+    def _source(self, file: str, path: Path) -> _PixelSource | NiftiSlices:
         with self._lock:
             if self._last is not None and self._last[0] == file:
                 return self._last[1]
-        source = _parse(path)
-        if len(source.frames) > 1:
+        source = NiftiSlices.open(path) if is_nifti(path) else _parse(path)
+        if isinstance(source, NiftiSlices) or len(source.frames) > 1:
             with self._lock:
                 self._last = (file, source)
         return source

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from slicebank_imaging.headers import FileHeader, FrameHeader
+from slicebank_imaging.file_header import FileHeader, FrameHeader
 from slicebank_imaging.options import ImportOptions
 
 SAME_POSITION_MM = 0.01  # positions are written with 2 to 6 decimals; real slices are at least 0.1 mm apart

@@ -33,12 +33,19 @@ def test_an_even_stack(tmp_path: Path) -> None:
         "gaps": [],
         "overlapping": False,
         "source": "image_position",
+        "orientation_name": "axial",
+        "direction": "inferior_to_superior",
+        "instance_order": "rising",
+        "missing_slices": 0,
+        "overlaps": [],
+        "duplicates": {"dropped": 0, "in_other_stacks": 0, "positions_mm": []},
     }
 
 
 def test_gaps_and_uneven_spacing_are_reported_not_refused(tmp_path: Path) -> None:
     geometry = _geometry(tmp_path, [0, 2, 4, 10, 12], SliceThickness="2")
-    assert geometry["gaps"] == [{"after_slice": 2, "spacing_mm": 6.0}]
+    assert geometry["gaps"] == [{"after_slice": 2, "spacing_mm": 6.0, "missing": 2}]
+    assert geometry["missing_slices"] == 2
     assert geometry["spacing_mm"]["distinct"] == [2.0, 6.0]
     assert geometry["uniform"] is False
 
@@ -86,3 +93,58 @@ def test_one_slice_has_no_spacing(tmp_path: Path) -> None:
 )
 def test_normals_point_to_head_back_and_left(orientation: tuple[float, ...], normal: tuple[float, ...]) -> None:
     assert np.allclose(normal_of(orientation), normal)  # type: ignore[arg-type]  # six numbers
+
+
+def test_overlaps_are_listed_as_runs(tmp_path: Path) -> None:
+    geometry = _geometry(tmp_path, [0, 2, 4.01, 6, 7, 11], SliceThickness="3")
+    assert geometry["overlaps"] == [
+        {"first_slice": 0, "last_slice": 3, "overlap_mm": 1.0},
+        {"first_slice": 3, "last_slice": 4, "overlap_mm": 2.0},
+    ]
+
+
+def test_copies_that_were_dropped_are_told(tmp_path: Path) -> None:
+    datasets = [ct_dataset(n) for n in (1, 2, 2, 2, 3)]
+    grouping = group(tmp_path, datasets)
+    (stack,) = grouping.series[0].stacks
+    assert stack.geometry["duplicates"] == {"dropped": 2, "in_other_stacks": 0, "positions_mm": [2.0]}
+    assert len(grouping.refused) == 2
+
+
+def test_positions_that_two_phases_share_are_told(tmp_path: Path) -> None:
+    datasets = [
+        ct_dataset(10 * phase + n, ImagePositionPatient=[0, 0, n], AcquisitionNumber=phase)
+        for phase, last in ((1, 4), (2, 3))
+        for n in range(1, last)
+    ]
+    first, second = group(tmp_path, datasets).series[0].stacks
+    expected = {"dropped": 0, "in_other_stacks": 2, "positions_mm": [1.0, 2.0]}
+    assert (len(first.slices), first.geometry["duplicates"]) == (3, expected)
+    assert (len(second.slices), second.geometry["duplicates"]) == (2, expected)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "order"),
+    [([3, 2, 1], "falling"), ([1, 2, 3], "rising"), ([1, 3, 2], "mixed"), ([1, 1, 1], None), ([1, None, 2], None)],
+)
+def test_instance_numbers_are_compared_with_positions(
+    tmp_path: Path, numbers: list[int | None], order: str | None
+) -> None:
+    datasets = [ct_dataset(z, InstanceNumber=number) for z, number in enumerate(numbers, start=1)]
+    assert group(tmp_path, datasets).series[0].stacks[0].geometry["instance_order"] == order
+
+
+@pytest.mark.parametrize(
+    ("orientation", "name", "direction"),
+    [
+        ([1, 0, 0, 0, 1, 0], "axial", "inferior_to_superior"),
+        ([1, 0, 0, 0, math.cos(0.3), -math.sin(0.3)], "oblique", "inferior_to_superior"),
+        ([1, 0, 0, 0, 0, -1], "coronal", "anterior_to_posterior"),
+        ([0, 1, 0, 0, 0, -1], "sagittal", "right_to_left"),
+    ],
+)
+def test_planes_have_names(tmp_path: Path, orientation: list[float], name: str, direction: str) -> None:
+    other = ct_dataset(9, ImageOrientationPatient=[f"{value:.6g}" for value in orientation])
+    datasets = [ct_dataset(1), ct_dataset(2), other]
+    stacks = group(tmp_path, datasets).series[0].stacks
+    assert (stacks[-1].geometry["orientation_name"], stacks[-1].geometry["direction"]) == (name, direction)

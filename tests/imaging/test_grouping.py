@@ -213,6 +213,7 @@ def test_rescale_and_field_of_view_are_summed_up(tmp_path: Path) -> None:
         "intercept": -1024.0,
         "per_slice": False,
         "assumed": False,
+        "rounded_to_hu": None,
         "padding": [[-2000, -2000]],
     }
     assert stack.field_of_view_mm == 8.0  # 10 columns of 0.8 mm against 8 rows of 0.7 mm
