@@ -3,7 +3,6 @@
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import IO, Final
 
 from slicebank_imaging.errors import ArchiveRefused
@@ -30,16 +29,20 @@ class Member:
 
 def is_safe(name: str) -> bool:
     """Whether a name stays inside the archive on any system; none ever reaches the file system."""
-    parts = PurePosixPath(name).parts
+    parts = _parts(name)
     return bool(parts) and not name.startswith("/") and ".." not in parts and "\0" not in name and ":" not in parts[0]
 
 
 def is_litter(name: str) -> bool:
     """Whether an operating system added the file by itself."""
-    parts = PurePosixPath(name).parts
+    parts = _parts(name)
     if not parts:
         return False
-    return not _LITTER_FOLDERS.isdisjoint(parts) or parts[-1] in _LITTER_FILES or parts[-1].startswith("._")
+    return parts[-1] in _LITTER_FILES or parts[-1].startswith("._") or not _LITTER_FOLDERS.isdisjoint(parts)
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in name.split("/") if part not in ("", ".")]
 
 
 def shown(name: str) -> str:

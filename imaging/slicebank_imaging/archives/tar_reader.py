@@ -38,6 +38,9 @@ class Stream(Protocol):
     def read(self, size: int, /) -> bytes:
         """Bytes from where the last reading ended."""
 
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Likewise, into memory that is there already."""
+
 
 def tar_members(stream: Stream, meter: Meter) -> Iterator[Member]:
     """List the files of a tar as they come.
@@ -53,6 +56,7 @@ def tar_members(stream: Stream, meter: Meter) -> Iterator[Member]:
     """
     extended = _Extended()
     damage = _NO_TAR
+    piece = memoryview(bytearray(PIECE_BYTES))
     while (block := stream.read(_BLOCK)) and block.count(0) < _BLOCK:
         header = _parse(block, damage)
         damage = _DAMAGED_TAR
@@ -69,7 +73,7 @@ def tar_members(stream: Stream, meter: Meter) -> Iterator[Member]:
         if header.type == tarfile.GNUTYPE_SPARSE:
             _skip_sparse_map(stream, block, extended, meter)
         holds_data = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES
-        content = _Content(stream, size if holds_data else 0)
+        content = _Content(stream, size if holds_data else 0, piece)
         name = (header.name if extended.name is None else extended.name.decode("utf-8", "replace")).replace("\\", "/")
         if not (header.isdir() or name.endswith("/") or is_litter(name)):
             plain = header.isreg() and header.type != tarfile.GNUTYPE_SPARSE and not extended.sparse
@@ -83,26 +87,27 @@ def tar_members(stream: Stream, meter: Meter) -> Iterator[Member]:
 class _Content:
     """The bytes of one member, which lie ahead in the stream."""
 
-    def __init__(self, stream: Stream, size: int) -> None:
+    def __init__(self, stream: Stream, size: int, piece: memoryview) -> None:
         self._stream = stream
         self._left = size
         self._padding = -size % _BLOCK
+        self._piece = piece
 
     def write_to(self, sink: IO[bytes]) -> None:
         while self._left:
-            piece = self._stream.read(min(self._left, PIECE_BYTES))
-            if not piece:
+            count = self._stream.readinto(self._piece[: self._left])
+            if not count:
                 raise BadArchive(DAMAGED)
-            self._left -= len(piece)
-            write_all(sink, piece)
+            self._left -= count
+            write_all(sink, self._piece[:count])
 
     def skip(self) -> None:
         left = self._left + self._padding
         while left:
-            piece = self._stream.read(min(left, PIECE_BYTES))
-            if not piece:
+            count = self._stream.readinto(self._piece[:left])
+            if not count:
                 raise BadArchive(_DAMAGED_TAR)
-            left -= len(piece)
+            left -= count
 
 
 def _parse(block: bytes, damage: str) -> tarfile.TarInfo:
@@ -172,3 +177,9 @@ class CountedFile:
         data = os.read(self._descriptor, size)
         self._meter.add_bytes(len(data))
         return data
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Likewise, into memory that is there already."""
+        count = os.readv(self._descriptor, [buffer])
+        self._meter.add_bytes(count)
+        return count

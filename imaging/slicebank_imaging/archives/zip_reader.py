@@ -45,11 +45,12 @@ def zip_members(path: Path, meter: Meter) -> Iterator[Member]:
         if end is None:
             raise BadArchive("the zip is cut short; send it again")
         judge(file, end, meter)
+        piece = memoryview(bytearray(PIECE_BYTES))
         for entry in entries(file, end):
             meter.add_member()
             if not (entry.is_folder or is_litter(entry.name)):
                 refusal = _refusal(entry)
-                yield Member(entry.name, refusal if refusal is not None else partial(_copy, file, entry, meter))
+                yield Member(entry.name, refusal if refusal is not None else partial(_copy, file, entry, meter, piece))
 
 
 def _refusal(entry: Entry) -> ArchiveRefused | None:
@@ -62,12 +63,12 @@ def _refusal(entry: Entry) -> ArchiveRefused | None:
     return None
 
 
-def _copy(file: IO[bytes], entry: Entry, meter: Meter, sink: IO[bytes]) -> None:
+def _copy(file: IO[bytes], entry: Entry, meter: Meter, piece: memoryview, sink: IO[bytes]) -> None:
     start = _content_start(file.fileno(), entry)
     if entry.method == _STORED:
         if entry.packed != entry.size:
             raise BadArchive(DAMAGED)
-        checksum = copy_range(file.fileno(), start, entry.size, sink, meter)
+        checksum = _copy_stored(file.fileno(), start, entry.size, meter, piece, sink)
     else:
         packed = _bounded(file.fileno(), start, entry.packed)
         checksum = Inflated(packed, _fresh(entry.method, meter), meter).write_to(sink, entry.size)
@@ -107,18 +108,14 @@ def _bounded(descriptor: int, start: int, size: int) -> Callable[[int], bytes]:
     return read
 
 
-def copy_range(descriptor: int, start: int, size: int, sink: IO[bytes], meter: Meter) -> int:
-    """Copy a range of a file; returns its CRC-32.
+def _copy_stored(descriptor: int, start: int, size: int, meter: Meter, piece: memoryview, sink: IO[bytes]) -> int:
+    """Copy a range of the file by way of `piece`; returns its CRC-32.
 
     Copying inside the kernel was no faster on ext4, and the checksum needs the bytes here anyway.
-
-    Raises:
-        BadArchive: the file ends before.
     """
     checksum = 0
-    piece = memoryview(bytearray(min(size, PIECE_BYTES)))
     while size:
-        count = os.preadv(descriptor, [piece[: min(size, PIECE_BYTES)]], start)
+        count = os.preadv(descriptor, [piece[:size]], start)
         if not count:
             raise BadArchive(DAMAGED)
         meter.add_bytes(count)
