@@ -24,7 +24,7 @@ from slicebank_service.metrics import ServiceMetrics, StoreCollector
 from slicebank_service.middleware import BodyLimit, Keys, RequestIds
 from slicebank_service.pulse import Pulse, blobs_answer
 from slicebank_service.routers import bags, encoders, heads, health, jobs, metrics, predictions, series, workers
-from slicebank_service.settings import ServiceSettings
+from slicebank_service.settings import ServiceSettings, upload_limits
 from slicebank_service.standing import Standing
 from slicebank_store.blobs import BlobStore, DirectoryBlobs
 from slicebank_store.catalogue import Catalogue
@@ -32,6 +32,8 @@ from slicebank_store.doomed import remove_doomed
 from slicebank_store.errors import BlobsUnavailable, CatalogueUnavailable
 from slicebank_store.identity import ProjectKeys
 from slicebank_store.intake import StagedBytes, Staging
+from slicebank_store.intake.arrivals import Arrivals
+from slicebank_store.pseudonyms import Pseudonyms
 from slicebank_store.queue import TaskQueue
 
 log = structlog.get_logger()
@@ -72,6 +74,7 @@ def create_app(
 
     Raises:
         ValueError: no API key is set.
+        PolicyFixed: the project was made with other policies than the settings ask for.
     """
     if settings.api_key is None or not settings.api_key.get_secret_value():
         raise ValueError("the service needs an API key; set SLICEBANK_API_KEY")
@@ -87,6 +90,7 @@ def create_app(
     counted.registry.register(StoreCollector(catalogue.backlog.depths, staged.total, admission.free_bytes))
     ProcessCollector(registry=counted.registry)
     standing = Standing(catalogue.jobs)
+    policies = catalogue.projects.settle(settings.project, uids=settings.uid_policy, patients=settings.patient_policy)
 
     def look(job_ids: Collection[str]) -> dict[str, Seen]:
         jobs = catalogue.jobs.get_many(settings.project, job_ids)
@@ -100,7 +104,9 @@ def create_app(
         staging=staging,
         queue=queue,
         registry=registry,
-        keys=keys,
+        pseudonyms=Pseudonyms(keys, settings.project, policies),
+        limits=upload_limits(settings),
+        arrivals=Arrivals(catalogue, staging, settings.project, quiet_s=settings.quiet_seconds),
         hub=hub,
         living_workers=living_workers,
         admission=admission,

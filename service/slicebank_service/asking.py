@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from slicebank_service.cohorts.cases import one_a_study
 from slicebank_service.context import Context
-from slicebank_service.dispatching import dispatch
 from slicebank_service.errors import RecipeMismatch, UnknownBag
 from slicebank_store.catalogue import BagRecord, HeadRecord
+from slicebank_store.dispatching import dispatch
 from slicebank_store.errors import UnknownSeries
 from slicebank_store.recipe import Recipe
 from slicebank_store.types import JobKind, Priority
@@ -65,7 +65,7 @@ def subject_of_series(context: Context, head: HeadRecord, series_uid: str, *, ru
         context.project, series_uid, recipe=Recipe.from_dict(head.recipe), level=head.level, dim=head.dim
     )
     if submitted.created:
-        dispatch(context, JobKind.EMBED, submitted.job_id, Priority.INTERACTIVE)
+        dispatch(context.catalogue, context.queue, JobKind.EMBED, submitted.job_id, Priority.INTERACTIVE)
     waits_for = None if submitted.hit else submitted.job_id
     return Subject(submitted.bag_id or "", series_uid, waits_for, rule)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import anyio
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 
 from slicebank_models.registry import EncoderRegistry
 from slicebank_service.admission import Admission
@@ -19,8 +19,10 @@ from slicebank_service.settings import ServiceSettings
 from slicebank_service.standing import Standing
 from slicebank_store.blobs import BlobStore
 from slicebank_store.catalogue import Catalogue
-from slicebank_store.identity import ProjectKeys
 from slicebank_store.intake import Staging
+from slicebank_store.intake.arrivals import Arrivals
+from slicebank_store.intake.limits import UploadLimits
+from slicebank_store.pseudonyms import Pseudonyms
 from slicebank_store.queue import TaskQueue
 from slicebank_store.workers import WorkerStatus
 
@@ -44,6 +46,9 @@ class Context:
         standing: where queued jobs stand.
         looks: jobs, for requests that run on the event loop.
         blob_pulse: whether the blob store answers.
+        pseudonyms: what patients and studies are called.
+        limits: of one upload.
+        arrivals: gathers studies that come file by file.
         intake_limiter: bounds the uploads whose files are read side by side.
     """
 
@@ -53,7 +58,9 @@ class Context:
     staging: Staging
     queue: TaskQueue
     registry: EncoderRegistry
-    keys: ProjectKeys
+    pseudonyms: Pseudonyms
+    limits: UploadLimits
+    arrivals: Arrivals
     hub: NotificationHub
     living_workers: LivingWorkers
     admission: Admission
@@ -76,3 +83,23 @@ async def _context(request: Request) -> Context:
 
 
 Ctx = Annotated[Context, Depends(_context)]
+
+# UIDs of requests, as the catalogue calls them: a client may use its own, or those that answers show.
+_AskedUid = Annotated[str | None, Query(pattern=ID_PATTERN)]
+
+
+async def _series_uid(context: Ctx, series_uid: Identifier) -> str:
+    return context.pseudonyms.uid_asked(series_uid)
+
+
+async def _asked_series_uid(context: Ctx, series_uid: _AskedUid = None) -> str | None:
+    return None if series_uid is None else context.pseudonyms.uid_asked(series_uid)
+
+
+async def _asked_study_uid(context: Ctx, study_uid: _AskedUid = None) -> str | None:
+    return None if study_uid is None else context.pseudonyms.uid_asked(study_uid)
+
+
+SeriesUid = Annotated[str, Depends(_series_uid)]
+AskedSeriesUid = Annotated[str | None, Depends(_asked_series_uid)]
+AskedStudyUid = Annotated[str | None, Depends(_asked_study_uid)]

@@ -136,6 +136,8 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "unknown_series": 404,
         "unknown_stack": 404,
         "unknown_job": 404,
+        "unknown_group": 404,
+        "policy_fixed": 409,
         "unknown_head": 404,
         "pixels_not_kept": 409,
         "not_cancellable": 409,

@@ -6,6 +6,11 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from slicebank_imaging.limits import IntakeLimits
+from slicebank_imaging.unpack import UnpackLimits
+from slicebank_models.registry import DEFAULT_ENCODER
+from slicebank_store.intake.limits import UploadLimits
+from slicebank_store.pseudonyms import PatientPolicy, UidPolicy
 from slicebank_store.settings import StoreSettings
 
 MEBIBYTE = 1024 * 1024
@@ -19,6 +24,14 @@ class ServiceSettings(StoreSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     api_key: SecretStr | None = Field(None, description="The key every request carries as `Authorization: Bearer KEY`.")
     project: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="Project the key opens.")
+    uid_policy: UidPolicy | None = Field(
+        None,
+        description="`keep` UIDs, or `hash` them with the project's key; fixed when the project is made, `keep` where nothing is said.",
+    )
+    patient_policy: PatientPolicy | None = Field(
+        None,
+        description="`hash` PatientIDs with the project's key, or `keep` them; fixed when the project is made, `hash` where nothing is said.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
 
     embed_workers: int = Field(
@@ -42,6 +55,37 @@ class ServiceSettings(StoreSettings):
         ge=1,
         description="Bytes of one upload after unpacking; CT shrinks by 2 to 4 in archives, a bomb by 1,000.",
     )
+    max_archive_ratio: float = Field(
+        200.0, gt=1, description="Unpacked to packed bytes of one archive; CT reaches 4, discs of empty slices 100."
+    )
+    max_archive_depth: int = Field(
+        3, ge=1, description="Archives within archives; a disc inside a zip inside a tar is the most that people send."
+    )
+    max_file_pixels: int = Field(
+        4 * 2**30,
+        ge=1,
+        description="Rows x columns x frames of one file; 4,096 frames of 1,024 x 1,024, twice the longest reconstructions.",
+    )
+    max_series_slices: int = Field(
+        10_000, ge=1, description="Slices of one series; a beating heart of 20 phases of 320 slices makes 6,400."
+    )
+    max_open_uploads: int = Field(
+        64,
+        ge=1,
+        description="Resumable uploads of the project that may be open at once; each holds its bytes in staging.",
+    )
+    quiet_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="A study that comes by STOW-RS or C-STORE is taken in when nothing of it has come for so long; scanners and PACS "
+        "pause for seconds between series.",
+    )
+    intake_encoder: str = Field(
+        DEFAULT_ENCODER,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description="Encoder of studies that come by STOW-RS or C-STORE, which cannot name one.",
+    )
+    intake_retain: bool = Field(False, description="Whether the pixels of those studies are kept.")
     max_json_bytes: int = Field(
         32 * MEBIBYTE,
         ge=1,
@@ -95,4 +139,16 @@ class ServiceSettings(StoreSettings):
         gt=0,
         description="An upload that no job names and that stood still for so long has lost its request; more than the hour by which "
         "clocks are set wrongly most often.",
+    )
+
+
+def upload_limits(settings: ServiceSettings) -> UploadLimits:
+    """The bounds on one upload that the settings name."""
+    return UploadLimits(
+        unpack=UnpackLimits(
+            max_files=settings.max_upload_files,
+            max_bytes=settings.max_inflated_bytes,
+            max_ratio=settings.max_archive_ratio,
+        ),
+        intake=IntakeLimits(max_pixels=settings.max_file_pixels, max_slices=settings.max_series_slices),
     )

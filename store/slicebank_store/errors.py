@@ -24,6 +24,8 @@ StoreError
 ├── NotCancellable          the job is final
 ├── NotRetryable            the job is not one that failed, or what it needs is gone
 ├── NotPromotable           the head version is not trained
+├── UnknownGroup            no such group in the project
+├── PolicyFixed             the project was made with another policy
 └── UploadMissing           no such upload in staging
 """
 
@@ -182,6 +184,18 @@ class NotPromotable(StoreError):
     """The head version is not trained."""
 
     code = "not_promotable"
+
+
+class UnknownGroup(StoreError):
+    """The project has no such group."""
+
+    code = "unknown_group"
+
+
+class PolicyFixed(StoreError):
+    """The project was made with another policy for UIDs or patients than the settings ask for."""
+
+    code = "policy_fixed"
 
 
 class UploadMissing(StoreError):

@@ -69,3 +69,10 @@ class PixelSource(StrEnum):
 
     STAGING = "staging"
     KEPT = "kept"
+
+
+class StudySource(StrEnum):
+    """Where an import job that takes a study in finds its files."""
+
+    ARRIVAL = "arrival"
+    PACS = "pacs"

@@ -35,6 +35,7 @@ class JobView(BaseModel):
     state: str
     priority: str
     series_uid: str | None
+    study_uid: str | None
     bag_id: str | None
     head_id: str | None
     prediction_id: str | None
@@ -74,6 +75,7 @@ def job_view(job: JobRecord, *, place: Place | None, now: float) -> JobView:
         state=job.state.value,
         priority=job.priority.value,
         series_uid=job.series_uid,
+        study_uid=job.study_uid,
         bag_id=job.bag_id,
         head_id=job.head_id,
         prediction_id=job.prediction_id,

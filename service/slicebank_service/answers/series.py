@@ -11,8 +11,9 @@ from slicebank_service.answers.times import iso
 from slicebank_store.catalogue import JobRecord, RevisionRecord, SeriesRecord
 
 if TYPE_CHECKING:
-    from slicebank_service.intake.files import Rejection
-    from slicebank_service.intake.take_in import TakenIn
+    from slicebank_imaging.grouping import SeriesVerdict
+    from slicebank_store.intake.study_intake import TakenIn
+    from slicebank_store.intake.verdicts import Rejection
 
 
 class RejectedFile(BaseModel):
@@ -21,6 +22,17 @@ class RejectedFile(BaseModel):
     name: str
     code: str
     detail: str
+    tag: str | None
+
+
+class RefusedSeries(BaseModel):
+    """A series of which nothing was taken."""
+
+    series_uid: str
+    code: str
+    detail: str
+    tag: str | None
+    n_files: int
 
 
 class UploadedSeries(BaseModel):
@@ -44,6 +56,7 @@ class UploadAnswer(BaseModel):
 
     series: list[UploadedSeries]
     rejected: list[RejectedFile]
+    refused_series: list[RefusedSeries]
 
 
 class SeriesView(BaseModel):
@@ -122,7 +135,14 @@ def uploaded(item: TakenIn, job: JobRecord | None) -> UploadedSeries:
 
 def rejected(item: Rejection) -> RejectedFile:
     """What the answer to an upload says of one refused file."""
-    return RejectedFile(name=item.name, code=item.code, detail=item.detail)
+    return RejectedFile(name=item.name, code=item.code, detail=item.detail, tag=item.tag)
+
+
+def refused_series(item: SeriesVerdict) -> RefusedSeries:
+    """What the answer to an upload says of one series of which nothing was taken."""
+    return RefusedSeries(
+        series_uid=item.series_uid, code=item.code, detail=item.detail, tag=item.tag, n_files=item.n_files
+    )
 
 
 def series_view(series: SeriesRecord, current: RevisionRecord) -> SeriesView:

@@ -44,20 +44,20 @@ def match_bags(context: Context, key: LabelKey, targets: Mapping[str, Target], r
     Args:
         context: the application's collaborators.
         key: what the labels are keyed by.
-        targets: by key, as the client wrote it; patients are hashed here.
+        targets: by key, as the client wrote it; what the project hashes is hashed here.
         recipe_digest: only bags of this recipe.
     """
     catalogue, project = context.catalogue, context.project
     if key is LabelKey.SERIES_UID:
-        stored = {name: name for name in targets}
+        stored = {context.pseudonyms.uid_asked(name): name for name in targets}
         bags = catalogue.bags.current(project, recipe_digest=recipe_digest, series_uids=stored)
         found = [(bag.series_uid, bag) for bag in bags]
     elif key is LabelKey.STUDY_UID:
-        stored = {name: name for name in targets}
+        stored = {context.pseudonyms.uid_asked(name): name for name in targets}
         bags = catalogue.bags.current(project, recipe_digest=recipe_digest, study_uids=stored)
         found = [(bag.study_uid, bag) for bag in one_a_study(bags)]
     else:
-        stored = {context.keys.patient(project, name): name for name in targets}
+        stored = {context.pseudonyms.patient_asked(name): name for name in targets}
         bags = catalogue.bags.current(project, recipe_digest=recipe_digest, patients=stored)
         found = [(bag.patient, bag) for bag in one_a_study(bags)]
     cases = tuple(LabelledBag(bag, targets[stored[name]]) for name, bag in found)

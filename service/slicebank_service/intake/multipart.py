@@ -10,7 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from slicebank_imaging.errors import TooManyFiles
 from slicebank_service.errors import MalformedUpload
-from slicebank_service.intake.received import ReceivedFile
+from slicebank_store.intake.received import ReceivedFile
 
 FIELD = "files"
 

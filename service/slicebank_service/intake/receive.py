@@ -25,7 +25,8 @@ from slicebank_service.errors import (
     UnsupportedMedia,
 )
 from slicebank_service.intake.multipart import MultipartFiles
-from slicebank_service.intake.received import ReceivedFile, ReceivedUpload, Sink
+from slicebank_service.intake.received import ReceivedUpload, Sink
+from slicebank_store.intake.received import ReceivedFile
 
 # One hop to a thread costs about 50 us, writing a mebibyte about 1 ms.
 BLOCK_BYTES = 1024 * 1024

@@ -3,25 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from slicebank_imaging.unpack import ArchiveKind
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedFile:
-    """One file of an upload as it lies in staging.
-
-    Attributes:
-        path: where it lies.
-        name: the client's own name for it, to be echoed in the answer and stored nowhere.
-        archive: what the client says it is; None leaves that to its bytes.
-    """
-
-    path: Path
-    name: str
-    archive: ArchiveKind | None = None
+from slicebank_store.intake.received import ReceivedFile
 
 
 @dataclass(frozen=True, slots=True)

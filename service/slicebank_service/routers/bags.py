@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from slicebank_service.answers.bags import BagPage, BagView, bag_view, write_npz
 from slicebank_service.answers.files import file_response
-from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
+from slicebank_service.context import ID_PATTERN, AskedSeriesUid, AskedStudyUid, Context, Ctx, Identifier
 from slicebank_service.errors import BagNotReady, UnknownBag
 from slicebank_service.removal import remove_files
 from slicebank_service.routers.jobs import show
@@ -32,8 +32,8 @@ class BagFormat(StrEnum):
 @router.get("")
 def list_bags(
     context: Ctx,
-    series_uid: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
-    study_uid: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+    series_uid: AskedSeriesUid,
+    study_uid: AskedStudyUid,
     encoder: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
     recipe_digest: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,

@@ -19,11 +19,11 @@ from slicebank_service.answers.heads import HeadAccepted, HeadDetail, HeadPage, 
 from slicebank_service.cohorts.cases import Matched, match_bags
 from slicebank_service.cohorts.table import read_labels
 from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
-from slicebank_service.dispatching import dispatch
 from slicebank_service.errors import HeadNotReady, NoLabelMatches, SomeUnmatched
 from slicebank_service.recipes import recipe_of
 from slicebank_service.removal import remove_files
 from slicebank_store.catalogue import HeadRecord, NewHead
+from slicebank_store.dispatching import dispatch
 from slicebank_store.errors import UnknownHead
 from slicebank_store.recipe import Recipe
 from slicebank_store.types import JSON, BagLevel, HeadState
@@ -86,7 +86,7 @@ def create_head(context: Ctx, request: HeadRequest) -> HeadAccepted:
         params=train_params(request.name, targets.task, training, recipe, card, matched),
         manifest={},
     )
-    dispatch(context, job.kind, job.job_id, job.priority)
+    dispatch(context.catalogue, context.queue, job.kind, job.job_id, job.priority)
     return HeadAccepted(
         head_id=head.head_id,
         job_id=job.job_id,

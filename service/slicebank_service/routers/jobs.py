@@ -11,12 +11,12 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from slicebank_service.answers.jobs import JobPage, JobView, job_view
-from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
-from slicebank_service.dispatching import dispatch
+from slicebank_service.context import AskedSeriesUid, AskedStudyUid, Context, Ctx, Identifier
 from slicebank_service.job_looks import Seen
 from slicebank_service.removal import remove_uploads
 from slicebank_service.waiting import poll_seconds, see_when_final, waiting_uncounted
 from slicebank_store.catalogue import JobRecord
+from slicebank_store.dispatching import dispatch
 from slicebank_store.errors import UnknownJob
 from slicebank_store.types import JobKind, JobState
 
@@ -29,15 +29,16 @@ _KEEP_ALIVE_SECONDS = 15.0
 @router.get("")
 def list_jobs(
     context: Ctx,
+    series_uid: AskedSeriesUid,
+    study_uid: AskedStudyUid,
     state: JobState | None = None,
     kind: JobKind | None = None,
-    series_uid: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> JobPage:
     """Lists jobs, the newest first."""
     page = context.catalogue.jobs.list(
-        context.project, state=state, kind=kind, series_uid=series_uid, limit=limit, cursor=cursor
+        context.project, state=state, kind=kind, series_uid=series_uid, study_uid=study_uid, limit=limit, cursor=cursor
     )
     places, now = context.standing.of(page.items), time.time()
     items = [job_view(job, place=places.get(job.job_id), now=now) for job in page.items]
@@ -89,7 +90,7 @@ async def cancel_job(context: Ctx, job_id: Identifier) -> JobView:
 def retry_job(context: Ctx, job_id: Identifier) -> JobView:
     """Queues a failed or cancelled job again."""
     job = context.catalogue.jobs.retry(context.project, job_id, staged=context.staging.exists)
-    dispatch(context, job.kind, job.job_id, job.priority)
+    dispatch(context.catalogue, context.queue, job.kind, job.job_id, job.priority)
     return show(context, job)
 
 

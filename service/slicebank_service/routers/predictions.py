@@ -13,7 +13,6 @@ from slicebank_service.answers.jobs import job_view
 from slicebank_service.answers.predictions import PredictionPending, PredictionView, prediction_view
 from slicebank_service.asking import Subject, subject_of_bag, subject_of_series, subject_of_study
 from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
-from slicebank_service.dispatching import dispatch
 from slicebank_service.errors import (
     DependencyFailed,
     HeadNotReady,
@@ -25,6 +24,7 @@ from slicebank_service.routers.heads import find_head
 from slicebank_service.routers.jobs import show
 from slicebank_service.waiting import wait_until_final
 from slicebank_store.catalogue import HeadRecord, JobRecord, NewJob, PredictionRecord
+from slicebank_store.dispatching import dispatch
 from slicebank_store.identity import prediction_id as prediction_id_of
 from slicebank_store.types import HeadState, JobKind, JobState
 
@@ -114,8 +114,8 @@ def _subject(context: Context, head: HeadRecord, wanted: PredictionRequest) -> S
     if wanted.bag_id is not None:
         return subject_of_bag(context, head, wanted.bag_id)
     if wanted.series_uid is not None:
-        return subject_of_series(context, head, wanted.series_uid)
-    return subject_of_study(context, head, wanted.study_uid or "")
+        return subject_of_series(context, head, context.pseudonyms.uid_asked(wanted.series_uid))
+    return subject_of_study(context, head, context.pseudonyms.uid_asked(wanted.study_uid or ""))
 
 
 def _answer_or_job(context: Context, head: HeadRecord, subject: Subject) -> PredictionRecord | JobRecord:
@@ -136,7 +136,7 @@ def _answer_or_job(context: Context, head: HeadRecord, subject: Subject) -> Pred
         )
     )
     if job.state is JobState.QUEUED and job.waits_for is None:
-        dispatch(context, job.kind, job.job_id, job.priority)
+        dispatch(context.catalogue, context.queue, job.kind, job.job_id, job.priority)
     return job
 
 

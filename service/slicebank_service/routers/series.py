@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio
@@ -19,28 +18,28 @@ from slicebank_service.answers.series import (
     SeriesDetail,
     SeriesPage,
     UploadAnswer,
+    refused_series,
     rejected,
     series_detail,
     series_view,
     uploaded,
 )
-from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
-from slicebank_service.dispatching import dispatch
+from slicebank_service.context import ID_PATTERN, AskedStudyUid, Context, Ctx, SeriesUid
 from slicebank_service.errors import NothingUsable
 from slicebank_service.recipes import STANDARD, recipe_of
 from slicebank_service.removal import remove_files, remove_uploads
 from slicebank_service.waiting import wait_until_final
+from slicebank_store.dispatching import dispatch
 from slicebank_store.errors import CatalogueUnavailable, UnknownSeries
 from slicebank_store.types import BagLevel, JobKind, Priority
 
 if TYPE_CHECKING:
-    from slicebank_service.intake.take_in import Intake, IntakeRequest
+    from slicebank_store.intake.request import IntakeRequest
+    from slicebank_store.intake.study_intake import Intake
 
 log = structlog.get_logger()
 
 router = APIRouter(prefix="/series", tags=["series"])
-
-_PSEUDONYM = re.compile(r"[0-9a-f]{64}")
 
 Wait = Annotated[float, Query(ge=0, description="Seconds to wait for the jobs to end.")]
 # DICOM allows 64 characters; some sites use longer ones in practice.
@@ -101,12 +100,12 @@ async def upload_series(
     Retry-After, and 507 while a disk is nearly full, before the body is read: whether the series is known cannot be told by then.
     """
     # Here and below, because intake brings pydicom and numpy, and a service should answer before its first upload.
-    from slicebank_service.intake.take_in import IntakeRequest
+    from slicebank_service.intake.take_in import intake_request
 
-    wanted = IntakeRequest(
-        card=await anyio.to_thread.run_sync(context.registry.get, encoder),
-        priority=priority,
+    wanted = intake_request(
+        await anyio.to_thread.run_sync(context.registry.get, encoder),
         embed=embed,
+        priority=priority,
         retain=retain,
         stack=stack,
         patient=patient,
@@ -120,6 +119,7 @@ async def upload_series(
             raise NothingUsable(
                 f"none of the {len(intake.rejected)} files can be used; `rejected` says why, file by file",
                 rejected=[rejected(item).model_dump() for item in intake.rejected],
+                refused_series=[refused_series(item).model_dump() for item in intake.refused_series],
             )
     job_ids = [item.submitted.job_id for item in intake.taken]
     try:
@@ -131,13 +131,14 @@ async def upload_series(
     return UploadAnswer(
         series=[uploaded(item, jobs.get(item.submitted.job_id)) for item in intake.taken],
         rejected=[rejected(item) for item in intake.rejected],
+        refused_series=[refused_series(item) for item in intake.refused_series],
     )
 
 
 @router.get("")
 def list_series(
     context: Ctx,
-    study_uid: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+    study_uid: AskedStudyUid,
     patient: PatientID = None,
     body_part: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -147,7 +148,7 @@ def list_series(
     page = context.catalogue.series.list(
         context.project,
         study_uid=study_uid,
-        patient=None if patient is None else _pseudonym(context, patient),
+        patient=None if patient is None else context.pseudonyms.patient_asked(patient),
         body_part=body_part,
         limit=limit,
         cursor=cursor,
@@ -160,7 +161,7 @@ def list_series(
 
 
 @router.get("/{series_uid}")
-def get_series(context: Ctx, series_uid: Identifier) -> SeriesDetail:
+def get_series(context: Ctx, series_uid: SeriesUid) -> SeriesDetail:
     """Shows a series with its current revision, and all others."""
     found = context.catalogue.series.get(context.project, series_uid)
     revisions = context.catalogue.series.revisions(context.project, series_uid)
@@ -170,7 +171,7 @@ def get_series(context: Ctx, series_uid: Identifier) -> SeriesDetail:
 
 
 @router.delete("/{series_uid}", status_code=204)
-def delete_series(context: Ctx, series_uid: Identifier) -> Response:
+def delete_series(context: Ctx, series_uid: SeriesUid) -> Response:
     """Removes a series with its bags, predictions and pixels, and cancels its jobs; heads that learnt from it stay, marked."""
     remove_files(context, context.catalogue.deletions.delete_series(context.project, series_uid))
     return Response(status_code=204)
@@ -179,7 +180,7 @@ def delete_series(context: Ctx, series_uid: Identifier) -> Response:
 @router.post("/{series_uid}/bags", status_code=202, responses={200: {"model": BagAsked}})
 def make_bag(
     context: Ctx,
-    series_uid: Identifier,
+    series_uid: SeriesUid,
     response: Response,
     wanted: Annotated[BagRequest, Body(default_factory=BagRequest)],
 ) -> BagAsked:
@@ -191,7 +192,7 @@ def make_bag(
         context.project, series_uid, recipe=recipe, level=BagLevel(card.level.value), dim=card.dim, stack=wanted.stack
     )
     if submitted.created:
-        dispatch(context, JobKind.EMBED, submitted.job_id, Priority.INTERACTIVE)
+        dispatch(context.catalogue, context.queue, JobKind.EMBED, submitted.job_id, Priority.INTERACTIVE)
     if submitted.state.final:
         response.status_code = 200
     return BagAsked(
@@ -259,7 +260,3 @@ def _tidy(context: Context, upload_id: str) -> None:
 def _length(request: Request) -> int | None:
     given = request.headers.get("content-length", "")
     return int(given) if given.isascii() and given.isdigit() else None
-
-
-def _pseudonym(context: Context, patient: str) -> str:
-    return patient if _PSEUDONYM.fullmatch(patient) else context.keys.patient(context.project, patient)

@@ -6,14 +6,18 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+from slicebank_store.catalogue.arriving import Arriving
 from slicebank_store.catalogue.backlog import Backlog
 from slicebank_store.catalogue.bags import Bags
 from slicebank_store.catalogue.deletions import Deletions
 from slicebank_store.catalogue.doomed import Doomed
 from slicebank_store.catalogue.engine import Database
+from slicebank_store.catalogue.groups import Groups
 from slicebank_store.catalogue.heads import Heads
 from slicebank_store.catalogue.jobs import Jobs
+from slicebank_store.catalogue.known_uploads import KnownUploads
 from slicebank_store.catalogue.predictions import Predictions
+from slicebank_store.catalogue.projects import Projects
 from slicebank_store.catalogue.schema import check_schema, upgrade_schema
 from slicebank_store.catalogue.series import Series
 from slicebank_store.catalogue.standstill import Standstill
@@ -32,6 +36,10 @@ class Catalogue:
         heads: head versions.
         predictions: answers.
         submissions: from uploads to jobs.
+        known_uploads: uploads by what their sender calls them.
+        arriving: jobs of studies that are still arriving.
+        groups: jobs asked for together.
+        projects: policies.
         deletions: removing series, bags and heads.
         doomed: blobs that deletions left to be deleted.
         upkeep: what verifying and collecting ask.
@@ -47,6 +55,10 @@ class Catalogue:
         self.heads = Heads(database, clock)
         self.predictions = Predictions(database)
         self.submissions = Submissions(database, clock)
+        self.known_uploads = KnownUploads(database)
+        self.arriving = Arriving(database, clock)
+        self.groups = Groups(database, clock)
+        self.projects = Projects(database, clock)
         self.deletions = Deletions(database, clock)
         self.doomed = Doomed(database)
         self.upkeep = Upkeep(database, clock)

@@ -74,6 +74,9 @@ class EmbedRequest:
         staging: upload id of the files.
         level: of the encoder.
         dim: D, length of the encoder's rows.
+        group: id of the group that the jobs belong to.
+        case: number of the case in that group.
+        digest: what the sender calls this upload.
     """
 
     recipe: Recipe | None
@@ -83,6 +86,9 @@ class EmbedRequest:
     stack: int | Literal["all"] | None = None
     priority: Priority = Priority.INTERACTIVE
     retain: bool = False
+    group: str | None = None
+    case: int | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,7 @@ class JobRecord:
     """One job.
 
     Attributes:
+        study_uid: of embed and import jobs.
         waits_for: id of a job that must succeed first.
         params: what the job is to do, by kind.
         staging: upload id of its files.
@@ -134,6 +135,7 @@ class JobRecord:
     state: JobState
     priority: Priority
     series_uid: str | None
+    study_uid: str | None
     bag_id: str | None
     head_id: str | None
     prediction_id: str | None

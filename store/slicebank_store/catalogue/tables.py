@@ -156,6 +156,8 @@ jobs = Table(
     # What the job makes; two unfinished jobs never have the same.
     Column("subject", String(256), nullable=False),
     Column("series_uid", _UID),
+    # Of embed and import jobs: STOW and C-STORE name nothing else.
+    Column("study_uid", _UID),
     Column("bag_id", _ID),
     Column("head_id", _ID),
     Column("prediction_id", _ID),
@@ -196,6 +198,8 @@ jobs = Table(
     Index("ix_jobs_kind", "project", "kind", "created_at", "job_id"),
     Index("ix_jobs_kind_state", "project", "kind", "state", "created_at", "job_id"),
     Index("ix_jobs_series", "project", "series_uid", "created_at", "job_id"),
+    # Jobs.list of a study.
+    _partial("ix_jobs_study", "project", "study_uid", "created_at", "job_id", where="study_uid IS NOT NULL"),
     # Jobs.active_for_bag, latest_for_bag, and deleting a bag.
     Index("ix_jobs_bag", "project", "bag_id", "created_at"),
     # Jobs.latest_for_prediction.
@@ -301,6 +305,71 @@ predictions = Table(
     # Deleting a head or a bag.
     Index("ix_predictions_head", "project", "head_id"),
     Index("ix_predictions_bag", "project", "bag_id"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    # keep | hash; fixed for good, because what is stored cannot be named another way.
+    Column("uid_policy", String(16), nullable=False),
+    Column("patient_policy", String(16), nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("group_id", _ID, primary_key=True),
+    # What the sender calls the cohort, so that submitting it again goes on with it; a digest, never a name.
+    Column("key", _DIGEST, nullable=False),
+    Column("cases", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("project", "key"),
+    # Groups.list.
+    Index("ix_groups_page", "project", "created_at", "group_id"),
+)
+
+# No reference to jobs: a group tells of what was deleted, too.
+group_jobs = Table(
+    "group_jobs",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("group_id", _ID, primary_key=True),
+    Column("case_number", Integer, primary_key=True, autoincrement=False),
+    Column("job_id", _ID, primary_key=True),
+    ForeignKeyConstraint(["project", "group_id"], ["groups.project", "groups.group_id"], ondelete="CASCADE"),
+)
+
+# Cases of a group of which nothing could be taken.
+group_refusals = Table(
+    "group_refusals",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("group_id", _ID, primary_key=True),
+    Column("case_number", Integer, primary_key=True, autoincrement=False),
+    Column("code", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    ForeignKeyConstraint(["project", "group_id"], ["groups.project", "groups.group_id"], ondelete="CASCADE"),
+)
+
+# What senders call uploads that were taken in, so that they need not send them again.
+known_uploads = Table(
+    "known_uploads",
+    metadata,
+    Column("project", _NAME, primary_key=True),
+    Column("digest", _DIGEST, primary_key=True),
+    Column("series_uid", _UID, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("stack", Integer, nullable=False),
+    ForeignKeyConstraint(
+        ["project", "series_uid", "revision"],
+        ["revisions.project", "revisions.series_uid", "revisions.revision"],
+        ondelete="CASCADE",
+    ),
+    # Deleting a series.
+    Index("ix_known_uploads_series", "project", "series_uid"),
 )
 
 # Blobs whose rows are deleted, until they are deleted too. No reference: what named them is gone.

@@ -33,16 +33,20 @@ class Upload:
 
 
 class Staging:
-    """A folder of uploads, mode 0700."""
+    """A folder of uploads, mode 0700.
+
+    Attributes:
+        root: the folder.
+    """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         root.mkdir(parents=True, exist_ok=True)
         root.chmod(0o700)
 
     def new(self) -> Upload:
         """An empty upload, which nobody removes before `settle`."""
-        upload = Upload(upload_id := new_id(), self._root / upload_id)
+        upload = Upload(upload_id := new_id(), self.root / upload_id)
         self._mark(upload_id).touch(mode=0o600)  # first: a sweep may come between
         upload.folder.mkdir(mode=0o700)
         return upload
@@ -115,7 +119,7 @@ class Staging:
         Returns:
             The upload ids removed.
         """
-        for folder in list(self._root.iterdir()):
+        for folder in list(self.root.iterdir()):
             if folder.name.startswith(_REMOVED):
                 shutil.rmtree(folder, ignore_errors=True)  # another sweeper may be at it
             elif folder.name.startswith(_ARRIVING):
@@ -133,7 +137,7 @@ class Staging:
         limit = (time.time() if now is None else now) - older_than_s
         found = [
             folder.name
-            for folder in list(self._root.iterdir())
+            for folder in list(self.root.iterdir())
             if is_id(folder.name) and (not self._mark(folder.name).exists() or _newest(folder) < limit)
         ]
         if not found:
@@ -146,7 +150,7 @@ class Staging:
         if not is_id(upload_id):
             msg = f"{upload_id[:40]!r} is not an upload id."
             raise BadKey(msg)
-        return self._root / upload_id
+        return self.root / upload_id
 
     def _forget(self, mark: Path, limit: float) -> None:
         """Removes the mark of an upload whose process died before it had made the folder, or while it removed it."""

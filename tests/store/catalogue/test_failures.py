@@ -92,7 +92,7 @@ def test_a_full_disk(sqlite_url: str) -> None:
     catalogue = Catalogue.open(sqlite_url)
     engine = catalogue._database._engine
     engine.dispose()
-    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 80"))
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 110"))
 
     def fill() -> None:
         for number in range(100):

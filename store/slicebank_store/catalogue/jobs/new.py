@@ -31,12 +31,15 @@ class NewJob:
         job_id: a random id, unless given.
         request_id: of the HTTP request that asks for it; by default the one that is bound to the log lines of this
             thread.
+        not_before: seconds since 1970 before which nobody may claim it; None for at once.
+        arrival: whether its files may still be arriving: one such job of a study waits at a time.
     """
 
     project: str
     kind: JobKind
     priority: Priority = Priority.INTERACTIVE
     series_uid: str | None = None
+    study_uid: str | None = None
     bag_id: str | None = None
     head_id: str | None = None
     prediction_id: str | None = None
@@ -46,6 +49,8 @@ class NewJob:
     staging: str | None = None
     job_id: str = field(default_factory=new_id)
     request_id: str | None = None
+    not_before: float | None = None
+    arrival: bool = False
 
     @property
     def subject(self) -> str:
@@ -54,9 +59,20 @@ class NewJob:
             JobKind.EMBED: self.bag_id,
             JobKind.TRAIN: self.head_id,
             JobKind.PREDICT: self.prediction_id,
-            JobKind.IMPORT: f"{self.series_uid}:{self.manifest.get('content_digest')}",
+            JobKind.IMPORT: self._imported,
         }[self.kind]
         return f"{self.kind.value}:{made or self.job_id}"
+
+    @staticmethod
+    def study_subject(study_uid: str) -> str:
+        """The subject of the job that takes a study's arriving files."""
+        return f"{JobKind.IMPORT.value}:study:{study_uid}"
+
+    @property
+    def _imported(self) -> str | None:
+        if self.arrival:
+            return f"study:{self.study_uid}"
+        return None if self.series_uid is None else f"{self.series_uid}:{self.manifest.get('content_digest')}"
 
 
 def insert_job(connection: Connection, new: NewJob, now: float) -> tuple[JobRecord, bool]:
@@ -123,6 +139,7 @@ def _first_row(new: NewJob, now: float) -> dict[str, Any]:
         "priority": new.priority.value,
         "subject": new.subject,
         "series_uid": new.series_uid,
+        "study_uid": new.study_uid,
         "bag_id": new.bag_id,
         "head_id": new.head_id,
         "prediction_id": new.prediction_id,
@@ -146,7 +163,7 @@ def _first_row(new: NewJob, now: float) -> dict[str, Any]:
         "fence": 0,
         "worker": None,
         "lease_until": None,
-        "not_before": now,
+        "not_before": now if new.not_before is None else new.not_before,
         "dispatched_at": None,
         "dispatch_factor": 1,
         "request_id": new.request_id or get_contextvars().get("request_id"),

@@ -68,6 +68,7 @@ class JobQueries:
         state: JobState | None = None,
         kind: JobKind | None = None,
         series_uid: str | None = None,
+        study_uid: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[JobRecord]:
@@ -77,7 +78,13 @@ class JobQueries:
             BadCursor: the cursor is not one of ours.
         """
         query = select(*columns_of(JobRecord, jobs)).where(jobs.c.project == project)
-        for column, value in ((jobs.c.state, state), (jobs.c.kind, kind), (jobs.c.series_uid, series_uid)):
+        filters = (
+            (jobs.c.state, state),
+            (jobs.c.kind, kind),
+            (jobs.c.series_uid, series_uid),
+            (jobs.c.study_uid, study_uid),
+        )
+        for column, value in filters:
             if value is not None:
                 query = query.where(column == str(value))
         with self._database.read() as connection:

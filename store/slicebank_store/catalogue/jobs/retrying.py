@@ -11,7 +11,9 @@ from slicebank_store.catalogue.jobs.new import ACTIVE_STATES, active_twin
 from slicebank_store.catalogue.jobs.transitions import dependency_sentence, settle_head
 from slicebank_store.catalogue.tables import bags, heads, jobs, manifests, predictions, stacks
 from slicebank_store.errors import NotRetryable
-from slicebank_store.types import HeadState, JobKind, JobState, PixelSource
+from slicebank_store.types import HeadState, JobKind, JobState, PixelSource, StudySource
+
+_STUDY_SOURCES = frozenset(source.value for source in StudySource)
 
 
 def retry_row(connection: Connection, row: RowMapping, now: float, staged: Callable[[str], bool] | None) -> None:
@@ -30,7 +32,9 @@ def retry_row(connection: Connection, row: RowMapping, now: float, staged: Calla
         msg = f"Job {twin.job_id} does the same work already: wait for that one."
         raise NotRetryable(msg)
     kind = JobKind(row["kind"])
-    if kind in (JobKind.EMBED, JobKind.IMPORT):
+    if kind is JobKind.IMPORT and row["params"].get("source") in _STUDY_SOURCES:
+        _check_staged(row, staged)
+    elif kind in (JobKind.EMBED, JobKind.IMPORT):
         _check_series(connection, row, staged)
     elif kind is JobKind.PREDICT:
         _check_prediction(connection, row)
@@ -81,7 +85,12 @@ def _check_series(connection: Connection, row: RowMapping, staged: Callable[[str
         if found[0] is None:
             msg = "The kept pixels of the series are gone: upload it again."
             raise NotRetryable(msg)
-    elif row["staging"] is None or (staged is not None and not staged(row["staging"])):
+    else:
+        _check_staged(row, staged)
+
+
+def _check_staged(row: RowMapping, staged: Callable[[str], bool] | None) -> None:
+    if row["staging"] is None or (staged is not None and not staged(row["staging"])):
         msg = "The uploaded files are no longer in staging: upload the series again."
         raise NotRetryable(msg)
 

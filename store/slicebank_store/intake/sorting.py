@@ -1,18 +1,21 @@
-"""From received bodies to the CT files among them: archives unpacked, headers read, everything else refused by name."""
+"""From received files to the CT files among them: archives unpacked, headers read, everything else refused by name."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slicebank_imaging.errors import ImagingError
 from slicebank_imaging.headers import FileHeader, read_file_header
+from slicebank_imaging.limits import IntakeLimits
 from slicebank_imaging.options import ImportOptions
 from slicebank_imaging.unpack import ArchiveKind, RejectedMember, UnpackLimits, unpack
-from slicebank_service.intake.received import ReceivedFile
+from slicebank_store.intake.limits import UploadLimits
+from slicebank_store.intake.received import ReceivedFile
+from slicebank_store.intake.verdicts import Rejection
 
 # DICOM PS3.10 section 7.1: 128 bytes of preamble, then DICM. A preamble may look like anything, an archive too.
 _DICM = slice(128, 132)
@@ -20,26 +23,13 @@ _DICM = slice(128, 132)
 _USTAR = slice(257, 262)
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """One file that cannot be used.
-
-    Attributes:
-        name: the client's own name for it; goes into the answer and nowhere else.
-    """
-
-    name: str
-    code: str
-    detail: str
-
-
 @dataclass(slots=True)
 class Sorted:
     """The files of an upload, judged.
 
     Attributes:
-        headers: of the files taken, each named by its ordinal.
-        names: the client's name of each file taken or not, by ordinal.
+        headers: of the files taken, each named by its place in the upload's folder.
+        names: the sender's name of each file taken or not, by that place.
         rejected: what was refused so far.
     """
 
@@ -53,8 +43,7 @@ def sort_files(
     folder: Path,
     options: ImportOptions,
     *,
-    max_files: int,
-    max_bytes: int,
+    limits: UploadLimits,
     check_room: Callable[[], None],
 ) -> Sorted:
     """Judges every file of an upload; one that is bad never harms another.
@@ -65,31 +54,61 @@ def sort_files(
         received: bodies in staging, single files or archives.
         folder: the upload's folder.
         options: import options.
-        max_files: most files, archive members included.
-        max_bytes: most bytes after unpacking.
+        limits: bounds on the upload.
         check_room: called after each file; raises where no more may be written.
 
     Raises:
         OSError: the disk is full.
     """
     found = Sorted()
-    left = _Allowance(max_files, max_bytes)
+    left = _Allowance(limits.unpack.max_files, limits.unpack.max_bytes)
     for body in received:
-        with closing(_members(body, folder / "unpacking", left, found.rejected)) as members:
+        with closing(_members(body, folder / "unpacking", limits.unpack, left, found.rejected)) as members:
             for path, name in members:
                 check_room()
                 ordinal = f"{len(found.names):06d}"
-                found.names[ordinal] = name
-                try:
-                    header = read_file_header(path, file=ordinal, name=name, options=options)
-                except ImagingError as error:
-                    found.rejected.append(Rejection(name, error.code, str(error)))
-                    path.unlink()
-                else:
+                if _judge(found, path, ordinal, name, options, limits.intake):
                     path.rename(folder / ordinal)
-                    found.headers.append(header)
+                else:
+                    path.unlink()
     shutil.rmtree(folder / "unpacking", ignore_errors=True)
     return found
+
+
+def judge_in_place(
+    files: Iterable[Path],
+    folder: Path,
+    options: ImportOptions,
+    *,
+    limits: IntakeLimits,
+    check: Callable[[], None] = lambda: None,
+) -> Sorted:
+    """Judges files that lie below an upload's folder already, none of them an archive, and leaves them where they are.
+
+    Args:
+        files: below `folder`.
+        folder: the upload's folder.
+        options: import options.
+        limits: of each file.
+        check: called before each file; what it raises ends the judging.
+    """
+    found = Sorted()
+    for path in sorted(files):
+        check()
+        place = path.relative_to(folder).as_posix()
+        _judge(found, path, place, path.name, options, limits)
+    return found
+
+
+def _judge(found: Sorted, path: Path, place: str, name: str, options: ImportOptions, limits: IntakeLimits) -> bool:
+    found.names[place] = name
+    try:
+        header = read_file_header(path, file=place, name=name, options=options, limits=limits)
+    except ImagingError as error:
+        found.rejected.append(Rejection.of(error, name=name, file=place))
+        return False
+    found.headers.append(header)
+    return True
 
 
 @dataclass(slots=True)
@@ -105,7 +124,7 @@ class _Allowance:
 
 
 def _members(
-    body: ReceivedFile, unpacking: Path, left: _Allowance, rejected: list[Rejection]
+    body: ReceivedFile, unpacking: Path, limits: UnpackLimits, left: _Allowance, rejected: list[Rejection]
 ) -> Generator[tuple[Path, str], None, None]:
     """The files of one body: itself, or the members of an archive."""
     kind = _archive_kind(body)
@@ -114,18 +133,18 @@ def _members(
         yield body.path, body.name
         return
     unpacking.mkdir(exist_ok=True)
-    limits = UnpackLimits(max_files=left.files, max_bytes=left.bytes)
+    rest = replace(limits, max_files=left.files, max_bytes=left.bytes)
     try:
-        with closing(unpack(body.path, kind, unpacking, limits)) as members:
+        with closing(unpack(body.path, kind, unpacking, rest)) as members:
             for member in members:
                 if isinstance(member, RejectedMember):
-                    rejected.append(Rejection(member.name, member.code, member.detail))
+                    rejected.append(Rejection(member.name, "", member.code, member.detail))
                     continue
                 path = unpacking / member.file
                 left.note(path)
                 yield path, member.name
     except ImagingError as error:
-        rejected.append(Rejection(body.name, error.code, str(error)))
+        rejected.append(Rejection.of(error, name=body.name))
     finally:
         body.path.unlink()
 

@@ -6,20 +6,21 @@ from contextlib import suppress
 
 import structlog
 
-from slicebank_service.context import Context
+from slicebank_store.catalogue import Catalogue
 from slicebank_store.errors import CatalogueUnavailable, QueueUnavailable
+from slicebank_store.queue import TaskQueue
 from slicebank_store.types import JobKind, Priority
 
 log = structlog.get_logger()
 
 
-def dispatch(context: Context, kind: JobKind, job_id: str, priority: Priority) -> None:
+def dispatch(catalogue: Catalogue, queue: TaskQueue, kind: JobKind, job_id: str, priority: Priority) -> None:
     """Sends a job's message; where that fails, the workers' sweep sends it later."""
     try:
-        context.queue.dispatch(kind, job_id, priority)
+        queue.dispatch(kind, job_id, priority)
     except QueueUnavailable:
         log.warning("dispatch_delayed", job_id=job_id, kind=kind.value)
         return
     # The job stands, and so does its message; the sweep sends a second one, which does no harm.
     with suppress(CatalogueUnavailable):
-        context.catalogue.jobs.mark_dispatched(job_id)
+        catalogue.jobs.mark_dispatched(job_id)

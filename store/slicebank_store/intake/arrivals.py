@@ -1,0 +1,140 @@
+"""Studies that arrive file by file, by many requests and associations: gathered until nothing has come for a while."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from slicebank_store.catalogue import Catalogue
+from slicebank_store.catalogue.jobs import NewJob
+from slicebank_store.catalogue.records import JobRecord
+from slicebank_store.errors import UploadMissing
+from slicebank_store.identity import new_id
+from slicebank_store.intake.request import IntakeRequest
+from slicebank_store.intake.staging import Staging
+from slicebank_store.types import JSON, JobKind, StudySource
+
+# Files join a study by a rename into this folder, until its job renames the folder itself: one of the two comes first, and no file is lost
+# or taken twice.
+_OPEN = "arriving"
+_CLOSED = "arrived"
+# Between a worker's word that a study is closed and the rename of its folder lie milliseconds; where the worker died in between, its job
+# is taken again before this time is over.
+_PATIENCE_S = 5.0
+_PAUSE_S = 0.02
+
+
+class Arrivals:
+    """Gathers the files of one project's studies. Any thread and any process may add."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        staging: Staging,
+        project: str,
+        *,
+        quiet_s: float,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Gathers nothing yet.
+
+        Args:
+            catalogue: holds the jobs.
+            staging: holds the files.
+            project: the project.
+            quiet_s: a study is taken in when nothing of it has come for so many seconds.
+            sleep: waits between two tries.
+        """
+        self._catalogue = catalogue
+        self._staging = staging
+        self._project = project
+        self._quiet_s = quiet_s
+        self._sleep = sleep
+
+    def add(self, study_uid: str, files: Sequence[Path], request: IntakeRequest) -> JobRecord:
+        """Adds files to a study. Once it returns they are taken in, whatever happens to this process.
+
+        Args:
+            study_uid: StudyInstanceUID as the catalogue calls it.
+            files: whole files on the disk of staging; they are moved, in this order.
+            request: what is asked of a study that has no job yet.
+
+        Returns:
+            The job that takes the last of them in.
+
+        Raises:
+            UploadMissing: the study's folder cannot be opened; the files that were not moved are where they were.
+            CatalogueUnavailable: nobody can say where they belong.
+        """
+        left = list(files)
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            job = self._expect(study_uid, request)
+            folder = self._staging.root / (job.staging or "") / _OPEN
+            while left and _moved(left[0], folder):
+                left.pop(0)
+            if not left:
+                return job
+            if time.monotonic() > deadline:
+                raise UploadMissing(f"The files of job {job.job_id} cannot be added to: send the study again.")
+            self._sleep(_PAUSE_S)
+
+    def _expect(self, study_uid: str, request: IntakeRequest) -> JobRecord:
+        upload = self._staging.new()
+        (upload.folder / _OPEN).mkdir()
+        used = False
+        try:
+            job = self._catalogue.arriving.expect(
+                NewJob(
+                    project=self._project,
+                    kind=JobKind.IMPORT,
+                    priority=request.priority,
+                    study_uid=study_uid,
+                    params=import_params(StudySource.ARRIVAL, request),
+                    staging=upload.upload_id,
+                    not_before=time.time() + self._quiet_s,
+                    arrival=True,
+                ),
+                quiet_s=self._quiet_s,
+            )
+            used = job.staging == upload.upload_id
+            if request.group is not None:
+                self._catalogue.groups.join(self._project, request.group, request.case, [job.job_id])
+        finally:
+            self._staging.settle(upload.upload_id)
+            if not used:
+                self._staging.remove(upload.upload_id)
+        return job
+
+
+def import_params(source: StudySource, request: IntakeRequest) -> JSON:
+    """What an import job is to do; names of patients are left out."""
+    return {"source": source.value, "request": request.without_names().as_dict()}
+
+
+def import_request(params: JSON) -> IntakeRequest:
+    """What an import job was asked for."""
+    return IntakeRequest.from_dict(params["request"])
+
+
+def close_arrival(folder: Path) -> list[Path]:
+    """Ends the time in which files may join; what has come, in the order in which it came. May be asked again.
+
+    Args:
+        folder: of the upload.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        (folder / _OPEN).rename(folder / _CLOSED)
+    return sorted(path for path in (folder / _CLOSED).glob("*") if path.is_file())
+
+
+def _moved(path: Path, folder: Path) -> bool:
+    try:
+        path.rename(folder / f"{time.time_ns():020d}-{new_id()[:8]}")
+    except FileNotFoundError:
+        if not path.exists():
+            raise
+        return False
+    return True
