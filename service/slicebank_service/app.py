@@ -24,7 +24,7 @@ from slicebank_service.metrics import ServiceMetrics, StoreCollector
 from slicebank_service.middleware import BodyLimit, Keys, RequestIds
 from slicebank_service.pulse import Pulse, blobs_answer
 from slicebank_service.routers import bags, encoders, heads, health, jobs, metrics, predictions, series, workers
-from slicebank_service.settings import ServiceSettings, upload_limits
+from slicebank_service.settings import ServiceSettings
 from slicebank_service.standing import Standing
 from slicebank_store.blobs import BlobStore, DirectoryBlobs
 from slicebank_store.catalogue import Catalogue
@@ -33,6 +33,7 @@ from slicebank_store.errors import BlobsUnavailable, CatalogueUnavailable
 from slicebank_store.identity import ProjectKeys
 from slicebank_store.intake import StagedBytes, Staging
 from slicebank_store.intake.arrivals import Arrivals
+from slicebank_store.intake.limits import upload_limits
 from slicebank_store.pseudonyms import Pseudonyms
 from slicebank_store.queue import TaskQueue
 
@@ -41,8 +42,12 @@ log = structlog.get_logger()
 # Says in the OpenAPI document what the middleware asks for.
 _BEARER = HTTPBearer(auto_error=False, description="The API key.")
 
-# Bodies that are streamed to disk and counted there.
-_STREAMING = frozenset({("POST", "/v1/series")})
+# Bodies that are streamed to disk and counted there: methods, and patterns of paths.
+_STREAMING = (
+    ("POST", "/v1/series"),
+    ("POST", "/v1/uploads"),
+    ("PATCH", "/v1/uploads/[^/]+"),
+)
 
 
 def create_app(

@@ -6,6 +6,7 @@ import hmac
 import re
 import time
 import uuid
+from collections.abc import Collection
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -134,14 +135,21 @@ class Keys:
 class BodyLimit:
     """Bounds the body of every request but uploads, which stream and count for themselves."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, streaming: frozenset[tuple[str, str]]) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, streaming: Collection[tuple[str, str]]) -> None:
+        """Wraps an application.
+
+        Args:
+            app: what comes next.
+            max_bytes: of a body that is gathered.
+            streaming: methods, and patterns of whole paths, of what counts for itself.
+        """
         self._app = app
         self._max_bytes = max_bytes
-        self._streaming = streaming
+        self._streaming = tuple((method, re.compile(path)) for method, path in streaming)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request (ASGI)."""
-        if scope["type"] != "http" or (scope["method"], scope["path"]) in self._streaming:
+        if scope["type"] != "http" or self._streams(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
         # A route that takes JSON holds the whole body anyway, so it is gathered here, where too much can still be refused cleanly.
@@ -173,6 +181,9 @@ class BodyLimit:
             return message
 
         await self._app(scope, replay, send)
+
+    def _streams(self, method: str, path: str) -> bool:
+        return any(method == known and pattern.fullmatch(path) for known, pattern in self._streaming)
 
 
 def _route(scope: Scope) -> str:
