@@ -172,6 +172,7 @@ def test_limits(world: World, make_files: MakeFiles) -> None:
             "name": "body",
             "code": "too_many_files",
             "detail": body["rejected"][-1]["detail"],
+            "tag": None,
         }
     with serving(world.app(max_inflated_bytes=5000)) as api:
         answer = post(api, zipped({"first.dcm": b"x" * 10, "bomb": bytes(100_000)}), "application/zip").json()

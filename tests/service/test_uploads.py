@@ -245,9 +245,10 @@ def test_waiting_ends_with_the_job(api: Api, world: World, worker: FakeWorker, m
                 sent.append(world.queue.job_ids[0])
                 await anyio.to_thread.run_sync(worker.embed, sent[0])
 
-            async with anyio.create_task_group() as group:
-                group.start_soon(upload)
-                group.start_soon(work)
+            with anyio.fail_after(60):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(upload)
+                    group.start_soon(work)
             return answers[0]
 
     response = api.call(both)

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect
 
-from slicebank_imaging.unpack import ArchiveKind
+from slicebank_imaging.archives.kinds import ArchiveKind
 from slicebank_service.errors import (
     BodyTooLarge,
     ClientGone,
@@ -34,17 +34,26 @@ BLOCK_BYTES = 1024 * 1024
 _SINGLE_TYPES: Mapping[str, ArchiveKind | None] = MappingProxyType(
     {
         "application/dicom": None,
+        "application/nifti": None,
+        "application/x-nifti": None,
+        "application/octet-stream": None,
         "application/zip": ArchiveKind.ZIP,
         "application/x-zip-compressed": ArchiveKind.ZIP,
         "application/x-tar": ArchiveKind.TAR,
         "application/tar": ArchiveKind.TAR,
-        "application/gzip": ArchiveKind.TAR,
-        "application/x-gzip": ArchiveKind.TAR,
+        "application/gzip": ArchiveKind.GZIP,
+        "application/x-gzip": ArchiveKind.GZIP,
         "application/x-gtar": ArchiveKind.TAR,
-        "application/x-tgz": ArchiveKind.TAR,
+        "application/x-tgz": ArchiveKind.GZIP,
+        "application/zstd": ArchiveKind.ZSTD,
+        "application/x-xz": ArchiveKind.XZ,
+        "application/x-bzip2": ArchiveKind.BZIP2,
     }
 )
-_TAKEN = "multipart/form-data with `files`, application/zip, application/x-tar (plain or gzip), application/dicom"
+_TAKEN = (
+    "multipart/form-data with `files`, application/zip, application/x-tar (plain, gzip, zstd, xz or bzip2), application/dicom, "
+    "application/nifti"
+)
 
 
 class SingleFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from slicebank_imaging.unpack import ArchiveKind
+from slicebank_imaging.archives.kinds import ArchiveKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class ReceivedFile:
     Attributes:
         path: where it lies.
         name: the sender's own name for it, to be echoed in the answer and stored nowhere.
-        archive: what the sender says it is; None leaves that to its bytes.
+        archive: what the sender says it is; its bytes are believed first.
     """
 
     path: Path

@@ -12,15 +12,10 @@ from slicebank_imaging.errors import ImagingError
 from slicebank_imaging.headers import FileHeader, read_file_header
 from slicebank_imaging.limits import IntakeLimits
 from slicebank_imaging.options import ImportOptions
-from slicebank_imaging.unpack import ArchiveKind, RejectedMember, UnpackLimits, unpack
+from slicebank_imaging.unpack import RejectedMember, UnpackLimits, recognise, unpack
 from slicebank_store.intake.limits import UploadLimits
 from slicebank_store.intake.received import ReceivedFile
 from slicebank_store.intake.verdicts import Rejection
-
-# DICOM PS3.10 section 7.1: 128 bytes of preamble, then DICM. A preamble may look like anything, an archive too.
-_DICM = slice(128, 132)
-# POSIX.1-1988 (ustar) and GNU tar write this at byte 257 of the first header.
-_USTAR = slice(257, 262)
 
 
 @dataclass(slots=True)
@@ -127,7 +122,7 @@ def _members(
     body: ReceivedFile, unpacking: Path, limits: UnpackLimits, left: _Allowance, rejected: list[Rejection]
 ) -> Generator[tuple[Path, str], None, None]:
     """The files of one body: itself, or the members of an archive."""
-    kind = _archive_kind(body)
+    kind = recognise(body.path) or body.archive
     if kind is None:
         left.note(body.path)
         yield body.path, body.name
@@ -135,7 +130,7 @@ def _members(
     unpacking.mkdir(exist_ok=True)
     rest = replace(limits, max_files=left.files, max_bytes=left.bytes)
     try:
-        with closing(unpack(body.path, kind, unpacking, rest)) as members:
+        with closing(unpack(body.path, kind, unpacking, rest, name=body.name)) as members:
             for member in members:
                 if isinstance(member, RejectedMember):
                     rejected.append(Rejection(member.name, "", member.code, member.detail))
@@ -147,17 +142,3 @@ def _members(
         rejected.append(Rejection.of(error, name=body.name))
     finally:
         body.path.unlink()
-
-
-def _archive_kind(body: ReceivedFile) -> ArchiveKind | None:
-    if body.archive is not None:
-        return body.archive
-    with body.path.open("rb") as file:
-        head = file.read(512)
-    if head[_DICM] == b"DICM":
-        return None
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
-        return ArchiveKind.ZIP
-    if head.startswith(b"\x1f\x8b") or head[_USTAR] == b"ustar":
-        return ArchiveKind.TAR
-    return None
