@@ -4,6 +4,9 @@ imagecodecs releases the interpreter lock, so that threads decode side by side; 
 installed, pydicom takes over for what it can (RLE by itself, JPEG baseline and JPEG 2000 through Pillow).
 """
 
+from collections.abc import Callable
+from itertools import pairwise
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from slicebank_imaging.layout import PixelLayout
 from slicebank_imaging.syntaxes import Family, TransferSyntax
 from slicebank_imaging.tags import BITS_STORED, PIXEL_REPRESENTATION, label
 
+RLE_HEADER = Struct("<16L")  # number of segments, and their offsets
 StoredValues = NDArray[np.integer[Any]]
 
 
@@ -98,9 +102,7 @@ def _decompress_imagecodecs(data: bytes, layout: PixelLayout, syntax: TransferSy
     decoded: StoredValues
     match syntax.family:
         case Family.RLE:
-            cell = f"<u{layout.bits_allocated // 8}"
-            decoded = np.frombuffer(imagecodecs.dicomrle_decode(data, cell), cell)
-            decoded = decoded[: layout.rows * layout.columns].reshape(layout.rows, layout.columns)
+            decoded = _run_lengths(data, layout, imagecodecs.packbits_decode)
         case Family.JPEG | Family.JPEG_LOSSLESS:
             decoded = imagecodecs.jpeg_decode(data)
         case Family.JPEG_LS:
@@ -109,6 +111,24 @@ def _decompress_imagecodecs(data: bytes, layout: PixelLayout, syntax: TransferSy
             # Threads of this process work on other slices, so that one inside the codec is right.
             decoded = imagecodecs.jpeg2k_decode(data, numthreads=1)
     return decoded
+
+
+def _run_lengths(data: bytes, layout: PixelLayout, unpack_bits: Callable[[bytes], bytes]) -> StoredValues:
+    """Decode DICOM RLE (PS3.5 annex G): a segment for each byte of a cell, the most significant first.
+
+    The offsets are judged here, because imagecodecs' own reader of them goes where they point, and crashes.
+    """
+    n_bytes = layout.bits_allocated // 8
+    count, *offsets = RLE_HEADER.unpack_from(data) if len(data) >= RLE_HEADER.size else (0,)
+    bounds = [*offsets[:count], len(data)]
+    if count != n_bytes or bounds[0] < RLE_HEADER.size or bounds != sorted(bounds):
+        raise ValueError("segments out of place")
+    n_cells = layout.rows * layout.columns
+    cells = np.empty((n_cells, n_bytes), np.uint8)
+    for place, (start, stop) in enumerate(pairwise(bounds)):
+        # count: a segment may end in padding
+        cells[:, n_bytes - 1 - place] = np.frombuffer(unpack_bits(data[start:stop]), np.uint8, count=n_cells)
+    return cells.view(f"<u{n_bytes}").reshape(layout.rows, layout.columns)
 
 
 def _decompress_pydicom(data: bytes, layout: PixelLayout, syntax: TransferSyntax) -> StoredValues:

@@ -1,6 +1,7 @@
 """Damaged and hostile files: a verdict or a decoding error, never another exception and never a warning."""
 
 import random
+import struct
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,28 @@ def test_damaged_headers(tmp_path: Path, files: list[bytes], choice: int, damage
 @given(content=st.binary(max_size=400), preamble=st.booleans())
 def test_random_bytes(tmp_path: Path, content: bytes, preamble: bool) -> None:
     assert _digest(tmp_path, (b"\0" * 128 + b"DICM" if preamble else b"") + content) != "ok"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (2, 64, 1 << 30),
+        (2, 0xFFFFFFFF, 64),
+        (2, 200, 64),
+        (2, 0, 64),
+        (2, 64, 0xFFFFFFFF),
+        (15, *range(64, 79)),
+        (0,),
+        (1, 64),
+        (0xFFFFFFFF, 64, 80),
+    ],
+)
+def test_run_lengths_whose_segments_lie_elsewhere(tmp_path: Path, files: list[bytes], header: tuple[int, ...]) -> None:
+    """The codec follows such offsets out of its memory, and takes the process with it."""
+    source = next(content for content in files if b"1.2.840.10008.1.2.5\0" in content and len(content) < 4000)
+    start = source.rindex(struct.pack("<3L", 2, 64, 64 + 16 * 17)[:8])
+    lie = struct.pack("<16L", *header, *[0] * (16 - len(header)))
+    assert _digest(tmp_path, source[:start] + lie + source[start + 64 :]) in {"decode_failed", "wrong_transfer_syntax"}
 
 
 @pytest.mark.realct
