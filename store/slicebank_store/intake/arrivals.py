@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from slicebank_store.catalogue import Catalogue
@@ -36,7 +36,7 @@ class Arrivals:
         project: str,
         *,
         quiet_s: float,
-        sleep: Callable[[float], None] = time.sleep,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         """Gathers nothing yet.
 
@@ -45,13 +45,13 @@ class Arrivals:
             staging: holds the files.
             project: the project.
             quiet_s: a study is taken in when nothing of it has come for so many seconds.
-            sleep: waits between two tries.
+            patience_s: how long a study's folder is waited for that its worker is just closing.
         """
         self._catalogue = catalogue
         self._staging = staging
         self._project = project
         self._quiet_s = quiet_s
-        self._sleep = sleep
+        self._patience_s = patience_s
 
     def add(self, study_uid: str, files: Sequence[Path], request: IntakeRequest) -> JobRecord:
         """Adds files to a study. Once it returns they are taken in, whatever happens to this process.
@@ -69,7 +69,7 @@ class Arrivals:
             CatalogueUnavailable: nobody can say where they belong.
         """
         left = list(files)
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + self._patience_s
         while True:
             job = self._expect(study_uid, request)
             folder = self._staging.root / (job.staging or "") / _OPEN
@@ -79,7 +79,7 @@ class Arrivals:
                 return job
             if time.monotonic() > deadline:
                 raise UploadMissing(f"The files of job {job.job_id} cannot be added to: send the study again.")
-            self._sleep(_PAUSE_S)
+            time.sleep(_PAUSE_S)
 
     def _expect(self, study_uid: str, request: IntakeRequest) -> JobRecord:
         upload = self._staging.new()
