@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slicebank_imaging.errors import DuplicateSlice, ImagingError, NoPosition, NotAxial, SeriesRefused, TooManySlices
 from slicebank_imaging.file_header import FileHeader, FrameHeader
@@ -114,6 +115,7 @@ def group_series(
     verdicts: list[SeriesVerdict] = []
     for pairs in groups.values():
         files = sorted({frame.file for _, frame in pairs})
+        before = len(refused)
         try:
             if len(pairs) > limits.max_slices:
                 raise TooManySlices(
@@ -122,7 +124,7 @@ def group_series(
             series.append(_series(pairs, options, refused))
         except SeriesRefused as error:
             verdicts.append(SeriesVerdict(pairs[0][0].series_uid, error.code, error.detail, error.tag, len(files)))
-            told = {item.file for item in refused}
+            told = {item.file for item in refused[before:]}
             refused += [Refusal(file, error.code, error.detail, error.tag) for file in files if file not in told]
     return Grouping(tuple(sorted(series, key=lambda item: item.series_uid)), tuple(refused), tuple(verdicts))
 
@@ -160,10 +162,8 @@ def _series(pairs: list[_Pair], options: ImportOptions, refused: list[Refusal]) 
     placed, source = _place(unique, warnings, refused)
     candidates = []
     for orientation, slices in _by_plane(placed):
-        phases = split_phases(slices)
-        for phase in phases:
-            elsewhere = [item.z_mm for other in phases if other is not phase for item in other]
-            candidates.append((orientation, phase, _duplicates(phase, elsewhere, copies)))
+        positions = np.sort(np.array([item.z_mm for item in slices], dtype=np.float64))
+        candidates += [(orientation, phase, _duplicates(phase, positions, copies)) for phase in split_phases(slices)]
     if not any(is_axial(orientation) for orientation, _, _ in candidates):
         raise NotAxial(
             "the series is coronal or sagittal; slicebank takes axial series: send the original one",
@@ -177,16 +177,14 @@ def _series(pairs: list[_Pair], options: ImportOptions, refused: list[Refusal]) 
     return _describe_series([item for _, slices, _ in candidates for item in slices], stacks, warnings)
 
 
-def _duplicates(phase: Sequence[PlacedSlice], elsewhere: Sequence[float], copies: Counter[str]) -> Duplicates:
+def _duplicates(phase: Sequence[PlacedSlice], positions: NDArray[np.float64], copies: Counter[str]) -> Duplicates:
+    """What repeats the slices of one phase; `positions` are those of all phases of the plane, sorted, mm."""
     dropped = tuple((item.z_mm, copies[item.digest]) for item in phase if copies[item.digest])
-    others = np.sort(np.array(elsewhere, dtype=np.float64))
-    repeated = tuple(
-        item.z_mm
-        for item in phase
-        if np.searchsorted(others, item.z_mm - SAME_POSITION_MM)
-        < np.searchsorted(others, item.z_mm + SAME_POSITION_MM, side="right")
+    own = np.array([item.z_mm for item in phase], dtype=np.float64)
+    near = np.searchsorted(positions, own + SAME_POSITION_MM, side="right") - np.searchsorted(
+        positions, own - SAME_POSITION_MM
     )
-    return Duplicates(dropped=dropped, in_other_stacks=repeated)
+    return Duplicates(dropped=dropped, in_other_stacks=tuple(own[near > 1].tolist()))
 
 
 def _place(
@@ -236,16 +234,21 @@ def _by_plane(
     placed: Iterable[tuple[Orientation, PlacedSlice]],
 ) -> list[tuple[Orientation, list[PlacedSlice]]]:
     """Slices by matrix and orientation; planes that differ only by rounding are one."""
-    planes: list[tuple[Orientation, list[PlacedSlice]]] = []
+    by_matrix: dict[tuple[int, int], list[tuple[Orientation, PlacedSlice]]] = {}
     for orientation, item in sorted(placed, key=lambda pair: pair[1].key):
-        for known, slices in planes:
-            first = slices[0].frame
-            same_matrix = (first.rows, first.columns) == (item.frame.rows, item.frame.columns)
-            if same_matrix and same_orientation(known, orientation):
-                slices.append(item)
-                break
-        else:
-            planes.append((orientation, [item]))
+        by_matrix.setdefault((item.frame.rows, item.frame.columns), []).append((orientation, item))
+    planes: list[tuple[Orientation, list[PlacedSlice]]] = []
+    for pairs in by_matrix.values():
+        known = np.full((len(pairs), 6), np.inf)  # a fan of hostile planes must not cost the square of its slices
+        slices: list[list[PlacedSlice]] = []
+        for orientation, item in pairs:
+            found = same_orientation(known[: len(slices)], orientation)
+            if found is None:
+                known[len(slices)] = orientation
+                found = len(slices)
+                slices.append([])
+                planes.append((orientation, slices[found]))
+            slices[found].append(item)
     return planes
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slicebank_imaging.file_header import FileHeader, FrameHeader
 from slicebank_imaging.options import ImportOptions
@@ -64,9 +65,11 @@ def normal_of(orientation: Orientation) -> np.ndarray[tuple[int], np.dtype[np.fl
     return normal if normal[np.argmax(np.abs(normal))] > 0 else -normal
 
 
-def same_orientation(first: Orientation, second: Orientation) -> bool:
-    """Whether two planes agree within rounding."""
-    return all(abs(a - b) <= SAME_COSINE for a, b in zip(first, second, strict=True))
+def same_orientation(known: NDArray[np.float64], orientation: Orientation) -> int | None:
+    """Index of the first of `known`, (planes, 6), that agrees with a plane within rounding; None where none does."""
+    agrees: NDArray[np.bool_] = np.all(np.abs(known - np.array(orientation)) <= SAME_COSINE, axis=1)
+    first = int(agrees.argmax()) if agrees.size else 0
+    return first if agrees.size and agrees[first] else None
 
 
 def split_phases(slices: Sequence[PlacedSlice]) -> list[list[PlacedSlice]]:
@@ -104,20 +107,26 @@ def _repeats(slices: Sequence[PlacedSlice]) -> bool:
 
 
 def _first_fit(parts: Iterable[list[PlacedSlice]]) -> list[list[PlacedSlice]]:
+    """Put each part into the first stack none of whose positions it repeats."""
     stacks: list[list[PlacedSlice]] = []
-    taken: list[set[int]] = []
+    # Position by cell to the stacks that hold it, as bits, so that thousands of stacks cost little more than one. Cells
+    # are twice as wide as the tolerance and are searched with their neighbours, which catches every pair within it.
+    held: dict[int, dict[float, int]] = {}
     for part in parts:
-        # Cells twice as wide as the tolerance, with their neighbours, catch every pair within it.
-        cells = {round(item.z_mm / (2 * SAME_POSITION_MM)) for item in part}
-        around = {cell + step for cell in cells for step in (-1, 0, 1)}
-        for stack, occupied in zip(stacks, taken, strict=True):
-            if occupied.isdisjoint(around) or not _repeats(stack + part):
-                stack.extend(part)
-                occupied |= cells
-                break
-        else:
-            stacks.append(list(part))
-            taken.append(cells)
+        taken = 0
+        for item in part:
+            cell = round(item.z_mm / (2 * SAME_POSITION_MM))
+            for near in (cell - 1, cell, cell + 1):
+                for z_mm, holders in held.get(near, {}).items():
+                    if abs(z_mm - item.z_mm) <= SAME_POSITION_MM:
+                        taken |= holders
+        number = (~taken & (taken + 1)).bit_length() - 1  # the lowest bit that is not set
+        if number == len(stacks):
+            stacks.append([])
+        stacks[number].extend(part)
+        for item in part:
+            positions = held.setdefault(round(item.z_mm / (2 * SAME_POSITION_MM)), {})
+            positions[item.z_mm] = positions.get(item.z_mm, 0) | 1 << number
     return stacks
 
 
