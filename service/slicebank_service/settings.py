@@ -6,18 +6,12 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from slicebank_imaging.limits import IntakeLimits
-from slicebank_imaging.unpack import UnpackLimits
 from slicebank_models.registry import DEFAULT_ENCODER
-from slicebank_store.intake.limits import UploadLimits
 from slicebank_store.pseudonyms import PatientPolicy, UidPolicy
-from slicebank_store.settings import StoreSettings
-
-MEBIBYTE = 1024 * 1024
-GIBIBYTE = 1024 * MEBIBYTE
+from slicebank_store.settings import GIBIBYTE, MEBIBYTE, UploadSettings
 
 
-class ServiceSettings(StoreSettings):
+class ServiceSettings(UploadSettings):
     """Settings of one API process. Each limit says beside it why it is what it is."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; the default is this machine alone.")
@@ -40,35 +34,6 @@ class ServiceSettings(StoreSettings):
         description="Embed worker processes that `slicebank serve` starts. One uses all devices; several may share a GPU that "
         "one process cannot feed, because Python reads headers on one core at a time.",
     )
-    max_upload_bytes: int = Field(
-        8 * GIBIBYTE,
-        ge=1,
-        description="Bytes of one upload as sent; a 2,000-slice thin CT uncompressed is 1 GiB, a study a few of them.",
-    )
-    max_upload_files: int = Field(
-        50_000,
-        ge=1,
-        description="Files of one upload, archive members included; the largest studies hold some 10,000 slices.",
-    )
-    max_inflated_bytes: int = Field(
-        32 * GIBIBYTE,
-        ge=1,
-        description="Bytes of one upload after unpacking; CT shrinks by 2 to 4 in archives, a bomb by 1,000.",
-    )
-    max_archive_ratio: float = Field(
-        200.0, gt=1, description="Unpacked to packed bytes of one archive; CT reaches 4, discs of empty slices 100."
-    )
-    max_archive_depth: int = Field(
-        3, ge=1, description="Archives within archives; a disc inside a zip inside a tar is the most that people send."
-    )
-    max_file_pixels: int = Field(
-        4 * 2**30,
-        ge=1,
-        description="Rows x columns x frames of one file; 4,096 frames of 1,024 x 1,024, twice the longest reconstructions.",
-    )
-    max_series_slices: int = Field(
-        10_000, ge=1, description="Slices of one series; a beating heart of 20 phases of 320 slices makes 6,400."
-    )
     max_open_uploads: int = Field(
         64,
         ge=1,
@@ -77,6 +42,7 @@ class ServiceSettings(StoreSettings):
     quiet_seconds: float = Field(
         30.0,
         gt=0,
+        le=100,
         description="A study that comes by STOW-RS or C-STORE is taken in when nothing of it has come for so long; scanners and PACS "
         "pause for seconds between series.",
     )
@@ -139,16 +105,4 @@ class ServiceSettings(StoreSettings):
         gt=0,
         description="An upload that no job names and that stood still for so long has lost its request; more than the hour by which "
         "clocks are set wrongly most often.",
-    )
-
-
-def upload_limits(settings: ServiceSettings) -> UploadLimits:
-    """The bounds on one upload that the settings name."""
-    return UploadLimits(
-        unpack=UnpackLimits(
-            max_files=settings.max_upload_files,
-            max_bytes=settings.max_inflated_bytes,
-            max_ratio=settings.max_archive_ratio,
-        ),
-        intake=IntakeLimits(max_pixels=settings.max_file_pixels, max_slices=settings.max_series_slices),
     )

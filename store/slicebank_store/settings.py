@@ -8,6 +8,9 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+MEBIBYTE = 1024 * 1024
+GIBIBYTE = 1024 * MEBIBYTE
+
 
 class StoreSettings(BaseSettings):
     """Where things are kept. What is not set lies below `data_dir`."""
@@ -106,3 +109,37 @@ class StoreSettings(BaseSettings):
 
     def _below(self, given: Path | None, name: str) -> Path:
         return given.expanduser().absolute() if given is not None else self.resolved_data_dir / name
+
+
+class UploadSettings(StoreSettings):
+    """Also how much one upload or one pulled study may bring, for the processes that take some in. Each says why it is what it is."""
+
+    max_upload_bytes: int = Field(
+        8 * GIBIBYTE,
+        ge=1,
+        description="Bytes of one upload as sent; a 2,000-slice thin CT uncompressed is 1 GiB, a study a few of them.",
+    )
+    max_upload_files: int = Field(
+        50_000,
+        ge=1,
+        description="Files of one upload, archive members included; the largest studies hold some 10,000 slices.",
+    )
+    max_inflated_bytes: int = Field(
+        32 * GIBIBYTE,
+        ge=1,
+        description="Bytes of one upload after unpacking; CT shrinks by 2 to 4 in archives, a bomb by 1,000.",
+    )
+    max_archive_ratio: float = Field(
+        200.0, gt=1, description="Unpacked to packed bytes of one archive; CT reaches 4, discs of empty slices 100."
+    )
+    max_archive_depth: int = Field(
+        3, ge=1, description="Archives within archives; a disc inside a zip inside a tar is the most that people send."
+    )
+    max_file_pixels: int = Field(
+        4 * 2**30,
+        ge=1,
+        description="Rows x columns x frames of one file; 4,096 frames of 1,024 x 1,024, twice the longest reconstructions.",
+    )
+    max_series_slices: int = Field(
+        10_000, ge=1, description="Slices of one series; a beating heart of 20 phases of 320 slices makes 6,400."
+    )

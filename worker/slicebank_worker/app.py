@@ -9,6 +9,7 @@ from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
 
 from slicebank_store.queue import make_celery
+from slicebank_store.types import JobKind
 from slicebank_worker.jobs.outcome import JobRunner, run_jobs
 from slicebank_worker.runtime import Role, Runtime
 
@@ -16,18 +17,21 @@ log = structlog.get_logger()
 
 
 def build_app(runtime: Runtime, role: Role, runner: JobRunner) -> Celery:
-    """A Celery application that runs the jobs of one role.
+    """A Celery application that runs the jobs of one role, but for imports, which have hands of their own.
 
     Args:
         runtime: the process's collaborators.
         role: names the task and its queue.
         runner: does the work of one job.
     """
+    kinds = [kind for kind in JobKind if kind is not JobKind.IMPORT]
+
     app = make_celery(runtime.settings.resolved_broker_url)
 
     def work(job_id: str) -> None:
         log.debug("message", job_id=job_id)
-        run_jobs(runtime, role.value, runner)
+        runtime.sweeper.imports.ring()  # it may be about one
+        run_jobs(runtime, role.value, runner, kinds=kinds)
 
     app.task(name=f"slicebank.{role.value}", ignore_result=True)(work)
     return app

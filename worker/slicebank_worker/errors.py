@@ -10,6 +10,8 @@ WorkerError
 │   ├── PixelsMissing       the kept pixels of the series cannot be read
 │   ├── DeviceMemoryShort   not even one slice fits into the device's memory
 │   ├── WindowMissing       a bag lacks a window that the head reads
+│   ├── NothingUsable       no file of a study can be taken in
+│   ├── PacsFailed          a PACS did not give what was asked of it; the code says why
 │   └── TrainingFailed      the cohort cannot be learnt from
 └── Interrupted             not the job's fault
     ├── LeaseLost           another worker owns the job now
@@ -19,7 +21,7 @@ WorkerError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from slicebank_store.types import JSON
 
 
 class WorkerError(Exception):
@@ -27,10 +29,15 @@ class WorkerError(Exception):
 
 
 class JobError(WorkerError):
-    """The job failed for a reason of its own."""
+    """The job failed for a reason of its own.
+
+    Attributes:
+        result: what readers of the failed job are told beside the sentence; None for nothing.
+    """
 
     code: str = "job_failed"
-    retryable: ClassVar[bool] = True
+    retryable: bool = True
+    result: JSON | None = None
 
 
 class DecodeShare(JobError):
@@ -88,6 +95,29 @@ class DeviceMemoryShort(JobError):
     code = "out_of_memory"
     # Another process may have held the memory.
     retryable = True
+
+
+class NothingUsable(JobError):
+    """No file of the study can be taken in; `result` says why, file by file."""
+
+    code = "nothing_usable"
+    retryable = False
+
+    def __init__(self, detail: str, result: JSON) -> None:
+        super().__init__(detail)
+        self.result = result
+
+
+class PacsFailed(JobError):
+    """A PACS did not give what was asked of it; the code is that of the error that says why."""
+
+    code = "pacs_failed"
+
+    def __init__(self, detail: str, code: str, *, retryable: bool, result: JSON | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.retryable = retryable
+        self.result = result
 
 
 class TrainingFailed(JobError):

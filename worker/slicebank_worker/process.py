@@ -15,6 +15,7 @@ from slicebank_store.workers import WorkerBoard
 from slicebank_worker.allocator import keep_freed_memory
 from slicebank_worker.app import build_app, run_app
 from slicebank_worker.errors import WorkerError
+from slicebank_worker.jobs.imports.hands import ImportHands
 from slicebank_worker.metrics import metrics_served
 from slicebank_worker.reporting import Reporter
 from slicebank_worker.roles import open_role
@@ -35,6 +36,8 @@ def run(arguments: list[str] | None) -> int:
         with ExitStack() as stack:
             runtime = stack.enter_context(open_runtime(settings, role))
             service = stack.enter_context(open_role(runtime, role))
+            if role is Role.EMBED:
+                stack.enter_context(ImportHands(runtime, service.runner, settings.imports_at_once))
             board = WorkerBoard(settings.resolved_broker_url)
             stack.callback(board.close)
             stack.enter_context(Reporter(board, service.describe, settings.report_seconds))

@@ -22,9 +22,11 @@ from slicebank_worker.errors import EncoderUnavailable
 from slicebank_worker.feeding import LoadEncoder, start_engine
 from slicebank_worker.gauge import Gauge
 from slicebank_worker.jobs.embed import Embedder
+from slicebank_worker.jobs.imports import Importer, takes_study_in
 from slicebank_worker.jobs.outcome import JobRunner
 from slicebank_worker.jobs.predict import Predictor
 from slicebank_worker.jobs.train import Trainer
+from slicebank_worker.leases import Hold
 from slicebank_worker.metrics import EngineCollector
 from slicebank_worker.runtime import Role, Runtime
 
@@ -79,7 +81,13 @@ def _embedding(runtime: Runtime) -> Iterator[RoleService]:
         runtime.metrics.register(
             EngineCollector(engine.usage, lambda: series.slices, lambda: series.decoding_s, settings.decode_threads)
         )
-        yield RoleService(Embedder(runtime, series).run, concurrency=settings.jobs_at_once, describe=describe)
+        importer = Importer(runtime)
+        embedder = Embedder(runtime, series)
+
+        def run(hold: Hold) -> bool:
+            return importer.run(hold) if takes_study_in(hold.lease.job) else embedder.run(hold)
+
+        yield RoleService(run, concurrency=settings.jobs_at_once, describe=describe)
     finally:
         engine.close()
 

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from slicebank_store.settings import StoreSettings
+from slicebank_store.settings import UploadSettings
 
 
-class WorkerSettings(StoreSettings):
+class WorkerSettings(UploadSettings):
     """Settings of one worker process."""
 
     device: str = Field(
@@ -32,6 +32,12 @@ class WorkerSettings(StoreSettings):
         4,
         ge=1,
         description="Embed jobs that run side by side in one worker; their slices share batches. One of them is never a bulk job.",
+    )
+    imports_at_once: int = Field(
+        4,
+        ge=1,
+        description="Import jobs that one embed worker runs beside its embed jobs; they wait for disks, networks and PACS more than they "
+        "compute. One of them is never a bulk job.",
     )
     decode_threads: int = Field(
         default_factory=lambda: max(1, min(16, os.cpu_count() or 1)),

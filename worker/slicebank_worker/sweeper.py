@@ -16,6 +16,8 @@ from slicebank_store.types import JobKind
 
 log = structlog.get_logger()
 
+_SHORTEST_PAUSE_S = 0.05
+
 
 class LeaseWatch:
     """Tells leases that nobody renews, by this machine's steady clock alone: clocks of the day may be wrong here or there, and may be set."""
@@ -40,8 +42,40 @@ class LeaseWatch:
         return [lease for lease, since in self._seen.items() if steady - since >= self._lease_s]
 
 
+class Bell:
+    """Rung when there may be something to do. Any thread may ring, and any number may wait: each hears every ring once."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Condition()
+        self._times = 0
+
+    def ring(self) -> None:
+        """Wakes all who wait, and those who were about to."""
+        with self._rung:
+            self._times += 1
+            self._rung.notify_all()
+
+    def wait(self, heard: int, timeout_s: float) -> int:
+        """Waits for a ring beyond those heard.
+
+        Args:
+            heard: what the last call gave; 0 at first.
+            timeout_s: the longest wait.
+
+        Returns:
+            How many rings are heard now.
+        """
+        with self._rung:
+            self._rung.wait_for(lambda: self._times != heard, timeout_s)
+            return self._times
+
+
 class Sweeper:
-    """A thread that hands lost leases back and sends messages that were lost or never sent."""
+    """A thread that hands lost leases back and sends messages that were lost or never sent.
+
+    Attributes:
+        imports: rung when an import is due: nobody sends a message at the moment when a study has been quiet for long enough.
+    """
 
     def __init__(
         self, catalogue: Catalogue, queue: TaskQueue, *, every_s: float, redispatch_after_s: float, lease_s: float
@@ -51,6 +85,7 @@ class Sweeper:
         self._every_s = every_s
         self._redispatch_after_s = redispatch_after_s
         self._watch = LeaseWatch(lease_s)
+        self.imports = Bell()
         self._wake = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
@@ -93,9 +128,22 @@ class Sweeper:
 
     def _run(self) -> None:
         while not self._ended:
+            pause = self._every_s
             try:
                 self.sweep()
+                pause = self._pause()
             except Exception:  # the catalogue may be away for a while; the next round tries again
                 log.exception("sweep_failed")
-            self._wake.wait(self._every_s)
+            self._wake.wait(pause)
             self._wake.clear()
+
+    def _pause(self) -> float:
+        """Seconds until the next round: the moment when the next study is quiet, if that comes first."""
+        now = time.time()
+        due = self._catalogue.jobs.next_import(now)
+        if due is None:
+            return self._every_s
+        if due <= now:
+            self.imports.ring()
+            return self._every_s
+        return min(self._every_s, max(_SHORTEST_PAUSE_S, due - now))

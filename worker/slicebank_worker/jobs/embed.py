@@ -27,7 +27,7 @@ from slicebank_worker.runtime import Runtime
 
 
 class Embedder:
-    """Runs embed jobs, and import jobs, which only keep pixels."""
+    """Runs embed jobs, and import jobs of uploads whose pixels are only kept."""
 
     def __init__(self, runtime: Runtime, series: SeriesEncoder) -> None:
         self._runtime = runtime

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 import structlog
 
 from slicebank_store.catalogue.jobs import Lease
 from slicebank_store.errors import CatalogueUnavailable
-from slicebank_store.types import JobState, Priority
+from slicebank_store.types import JobKind, JobState, Priority
 from slicebank_worker.errors import Interrupted, JobCancelled, JobError, WorkerStopping
 from slicebank_worker.leases import Hold
 from slicebank_worker.metrics import Outcome
 from slicebank_worker.runtime import Runtime
 from slicebank_worker.shortages import shortage_of
+from slicebank_worker.slots import Slots
 
 log = structlog.get_logger()
 
@@ -22,17 +23,27 @@ JobRunner = Callable[[Hold], bool]
 """Does the work of one job and commits it under the lease; False where the lease had been lost."""
 
 
-def run_jobs(runtime: Runtime, queue: str, runner: JobRunner) -> None:
+def run_jobs(
+    runtime: Runtime,
+    queue: str,
+    runner: JobRunner,
+    *,
+    kinds: Collection[JobKind] = tuple(JobKind),
+    slots: Slots | None = None,
+) -> None:
     """Runs jobs of a queue, one after another, as long as any is due: a message is a hint that there is something to do, and no more.
 
     Args:
         runtime: the process's collaborators.
         queue: `JobKind.queue` of what the worker does.
         runner: does the work.
+        kinds: of the jobs to run.
+        slots: the hands to count them by; by default those of the process.
     """
+    hands = runtime.slots if slots is None else slots
     try:
         while not runtime.leases.stopping.is_set():
-            with runtime.slots.take(partial(_claim_next, runtime, queue)) as lease:
+            with hands.take(partial(_claim_next, runtime, queue, kinds)) as lease:
                 if lease is None:
                     return
                 _run_leased(runtime, lease, runner)
@@ -41,9 +52,11 @@ def run_jobs(runtime: Runtime, queue: str, runner: JobRunner) -> None:
         log.warning("catalogue_away", detail=str(error))
 
 
-def _claim_next(runtime: Runtime, queue: str, priorities: tuple[Priority, ...]) -> Lease | None:
+def _claim_next(
+    runtime: Runtime, queue: str, kinds: Collection[JobKind], priorities: tuple[Priority, ...]
+) -> Lease | None:
     return runtime.catalogue.jobs.claim_next(
-        queue, worker=runtime.name, lease_s=runtime.settings.lease_seconds, priorities=priorities
+        queue, worker=runtime.name, lease_s=runtime.settings.lease_seconds, priorities=priorities, kinds=kinds
     )
 
 
@@ -77,7 +90,9 @@ def _run_held(runtime: Runtime, lease: Lease, hold: Hold, runner: JobRunner) -> 
         ended(Outcome.LOST)
         bound.warning("job_interrupted", reason=type(reason).__name__)
     except JobError as error:
-        state = jobs.fail(lease, error.code, str(error), retryable=error.retryable, stages=hold.stages)
+        state = jobs.fail(
+            lease, error.code, str(error), retryable=error.retryable, stages=hold.stages, result=error.result
+        )
         ended(Outcome.ATTEMPT_FAILED, code=error.code)
         bound.warning("job_attempt_failed", code=error.code, state=state.value)
     except Exception as error:  # noqa: BLE001 - told apart below; none may end the thread

@@ -23,10 +23,12 @@ def turn() -> ColumnElement[float]:
     return jobs.c.created_at + case((jobs.c.priority == Priority.BULK.value, BULK_PATIENCE_S), else_=0.0)
 
 
-def due_row(connection: Connection, queue: str, priorities: Collection[Priority], now: float) -> RowMapping | None:
-    """The job of a queue whose turn it is, locked; jobs that somebody else is taking are passed over."""
+def due_row(
+    connection: Connection, kinds: Collection[JobKind], priorities: Collection[Priority], now: float
+) -> RowMapping | None:
+    """The job of some kinds whose turn it is, locked; jobs that somebody else is taking are passed over."""
     passed_over: list[str] = []
-    while (job_id := _first(connection, queue, priorities, now, passed_over)) is not None:
+    while (job_id := _first(connection, kinds, priorities, now, passed_over)) is not None:
         # Only the one that is wanted is locked: another who asks meanwhile finds the next.
         query = select(jobs).where(jobs.c.job_id == job_id, _due(now)).with_for_update(skip_locked=True)
         row = connection.execute(query).mappings().first()
@@ -37,10 +39,14 @@ def due_row(connection: Connection, queue: str, priorities: Collection[Priority]
 
 
 def _first(
-    connection: Connection, queue: str, priorities: Collection[Priority], now: float, passed_over: Collection[str]
+    connection: Connection,
+    kinds: Collection[JobKind],
+    priorities: Collection[Priority],
+    now: float,
+    passed_over: Collection[str],
 ) -> str | None:
     heads = []
-    for kind in (kind for kind in JobKind if kind.queue == queue):
+    for kind in kinds:
         for priority in priorities:
             # One look for each kind and priority, each at the head of an index; a queue of any length costs the same.
             query = (

@@ -19,7 +19,7 @@ from slicebank_store.catalogue.records import BagRecord, JobRecord, PredictionRe
 from slicebank_store.catalogue.rows import to_record
 from slicebank_store.catalogue.tables import jobs
 from slicebank_store.errors import NotCancellable, UnknownJob
-from slicebank_store.types import JSON, JobState, Priority
+from slicebank_store.types import JSON, JobKind, JobState, Priority
 
 
 class Jobs(Sweeping):
@@ -59,7 +59,13 @@ class Jobs(Sweeping):
             return take(connection, row, now, worker=worker, lease_s=lease_s)
 
     def claim_next(
-        self, queue: str, *, worker: str, lease_s: float, priorities: Collection[Priority] = tuple(Priority)
+        self,
+        queue: str,
+        *,
+        worker: str,
+        lease_s: float,
+        priorities: Collection[Priority] = tuple(Priority),
+        kinds: Collection[JobKind] = tuple(JobKind),
     ) -> Lease | None:
         """Takes the job of a queue whose turn it is, exactly once among all who try.
 
@@ -70,13 +76,14 @@ class Jobs(Sweeping):
             worker: who asks, for people to read.
             lease_s: seconds until the lease runs out without a heartbeat.
             priorities: of the jobs that may be taken.
+            kinds: of the jobs that may be taken.
 
         Returns:
             The lease; None where no job is due.
         """
         now = self._clock()
         with self._database.write() as connection:
-            row = due_row(connection, queue, priorities, now)
+            row = due_row(connection, [kind for kind in kinds if kind.queue == queue], priorities, now)
             return None if row is None else take(connection, row, now, worker=worker, lease_s=lease_s)
 
     def heartbeat(
@@ -161,7 +168,16 @@ class Jobs(Sweeping):
             finish(connection, row, JobState.SUCCEEDED, now, result=result, stages=stages)
         return True
 
-    def fail(self, lease: Lease, code: str, detail: str, *, retryable: bool, stages: JSON | None = None) -> JobState:
+    def fail(
+        self,
+        lease: Lease,
+        code: str,
+        detail: str,
+        *,
+        retryable: bool,
+        stages: JSON | None = None,
+        result: JSON | None = None,
+    ) -> JobState:
         """Ends an attempt that failed by the job's own fault.
 
         Args:
@@ -170,6 +186,7 @@ class Jobs(Sweeping):
             detail: a sentence for people.
             retryable: whether another attempt may help; the third failure is the last in any case.
             stages: seconds by stage.
+            result: what readers of a failed job are told beside the sentence.
 
         Returns:
             The job's state now: queued for another attempt, failed, cancelled if that was asked for, or, where the
@@ -187,7 +204,7 @@ class Jobs(Sweeping):
                 wait = BACKOFF_S[min(row["attempts"], len(BACKOFF_S)) - 1]
                 requeue(connection, row, not_before=now + wait, error=(code, detail))
                 return JobState.QUEUED
-            finish(connection, row, JobState.FAILED, now, error=(code, detail), stages=stages)
+            finish(connection, row, JobState.FAILED, now, error=(code, detail), stages=stages, result=result)
         return JobState.FAILED
 
     def postpone(self, lease: Lease, code: str, detail: str, *, wait_s: float) -> JobState:

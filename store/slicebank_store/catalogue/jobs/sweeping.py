@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Update, and_, case, false, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, case, false, func, or_, select, update
 
 from slicebank_store.catalogue.jobs.claiming import turn
 from slicebank_store.catalogue.jobs.standing import JobStanding
@@ -27,7 +27,7 @@ IDLE_GRACE_S = 2.0
 """A message sent so lately may be in a worker's hands already."""
 
 CLOCK_SLACK_S = 120.0
-"""No lease, back-off or message reaches further into the future, leases being seconds and postponements a minute at most."""
+"""No lease, back-off or message reaches further into the future: leases are seconds, postponements a minute, and quiet times 100 seconds at most."""
 
 
 class DueJob(NamedTuple):
@@ -54,6 +54,16 @@ class Sweeping(JobStanding):
         query = select(jobs.c.job_id, jobs.c.fence, jobs.c.lease_until).where(jobs.c.state == JobState.RUNNING.value)
         with self._database.read() as connection:
             return [HeldLease(*row) for row in connection.execute(query)]
+
+    def next_import(self, now: float) -> float | None:
+        """When the first queued import is due, seconds since 1970: now at the earliest, and in the future for a study that still arrives."""
+        queued = and_(jobs.c.state == JobState.QUEUED.value, jobs.c.kind == JobKind.IMPORT.value)
+        with self._database.read() as connection:
+            # A cohort's thousands are due all at once: the first one found says so.
+            if connection.execute(select(jobs.c.job_id).where(queued, jobs.c.not_before <= now).limit(1)).first():
+                return now
+            due: float | None = connection.execute(select(func.min(jobs.c.not_before)).where(queued)).scalar_one()
+        return due
 
     def sweep(
         self,

@@ -64,7 +64,7 @@ def finish(
         state: final.
         now: seconds since 1970.
         error: code and sentence of a failure.
-        result: of a success.
+        result: of a success, or what is to be said of a failure beside its sentence.
         stages: seconds by stage, replacing those known.
     """
     values: dict[str, Any] = {"state": state.value, "finished_at": now, "lease_until": None, "result": result}

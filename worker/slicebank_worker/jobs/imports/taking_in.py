@@ -1,0 +1,137 @@
+"""From the gathered files of a study to its series and their jobs, and the word that the import is done."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from slicebank_imaging.grouping import SeriesVerdict
+from slicebank_store.dispatching import dispatch
+from slicebank_store.errors import UnknownJob, UploadMissing
+from slicebank_store.identity import ProjectKeys
+from slicebank_store.intake.arrivals import import_request
+from slicebank_store.intake.limits import upload_limits
+from slicebank_store.intake.request import IntakeRequest
+from slicebank_store.intake.sorting import judge_in_place
+from slicebank_store.intake.study_intake import Intake, StudyIntake
+from slicebank_store.pseudonyms import Pseudonyms
+from slicebank_store.types import JSON, JobKind
+from slicebank_worker.errors import NothingUsable
+from slicebank_worker.jobs.patience import patiently
+from slicebank_worker.leases import Hold
+from slicebank_worker.runtime import Runtime
+
+# A study may hold thousands of files that are no CT, and a result is read as a whole.
+_MOST_LISTED = 1000
+
+
+def pseudonyms_of(runtime: Runtime, project: str) -> Pseudonyms:
+    """What a project calls patients and studies."""
+    keys = ProjectKeys(runtime.settings.resolved_keys_dir)
+    return Pseudonyms(keys, project, runtime.catalogue.projects.policies(project))
+
+
+def take_study_in(
+    runtime: Runtime,
+    hold: Hold,
+    files: Sequence[Path],
+    *,
+    request: IntakeRequest | None = None,
+    extra: JSON | None = None,
+) -> bool:
+    """Judges files, makes series and jobs of them, and commits what came of it under the lease.
+
+    Args:
+        runtime: the process's collaborators.
+        hold: an import job, whose upload holds the files.
+        files: below the upload's folder.
+        request: what is asked of the study; by default what the job's row says.
+        extra: further members of the job's result.
+
+    Returns:
+        False where the lease was lost.
+
+    Raises:
+        NothingUsable: every file was refused.
+        Interrupted: the job may not go on.
+    """
+    job = hold.lease.job
+    upload_id = job.staging or ""
+    wanted = import_request(job.params) if request is None else request
+    limits = upload_limits(runtime.settings).intake
+    folder = runtime.staging.path(upload_id)
+    with hold.stage("read_s"):
+        found = judge_in_place(files, folder, wanted.options, limits=limits, check=_counter(hold, len(files)))
+    hold.progress(len(files), len(files), "files")
+    with hold.stage("take_in_s"):
+        intake = StudyIntake(runtime.catalogue, job.project, pseudonyms_of(runtime, job.project), limits).take_in(
+            upload_id, found, wanted
+        )
+    result = _result(intake) | (extra or {})
+    if not intake.taken:
+        with contextlib.suppress(UploadMissing):
+            runtime.staging.discard(upload_id, keep=())
+        raise NothingUsable(_reasons(intake, len(files)), result)
+    for item in intake.created:
+        kind = JobKind.IMPORT if wanted.recipe is None else JobKind.EMBED
+        dispatch(runtime.catalogue, runtime.queue, kind, item.submitted.job_id, wanted.priority)
+    hold.report()
+    succeed = partial(runtime.catalogue.jobs.succeed, hold.lease, result, stages=hold.stages)
+    committed = patiently(hold, succeed)
+    if committed:
+        # Not before: whoever has to run this job again must find every file, those that are refused or known too.
+        _discard(runtime, job.project, upload_id, intake)
+    return committed
+
+
+def _counter(hold: Hold, total: int) -> Callable[[], None]:
+    done = 0
+
+    def check() -> None:
+        nonlocal done
+        hold.check()
+        hold.progress(done, total, "files")
+        done += 1
+
+    return check
+
+
+def _discard(runtime: Runtime, project: str, upload_id: str, intake: Intake) -> None:
+    """Removes the files that no job needs: neither one made now nor one that an earlier run of this job made."""
+    needed = set(intake.needed)
+    for item in intake.taken:
+        job = runtime.catalogue.jobs.get(project, item.submitted.job_id)
+        if job is not None and job.staging == upload_id:
+            with contextlib.suppress(UnknownJob):  # deleted meanwhile, with its series
+                needed.update(ref["file"] for ref in runtime.catalogue.jobs.manifest(job.job_id)["slices"])
+    # The jobs may have ended by now, and taken the upload with them.
+    with contextlib.suppress(UploadMissing):
+        runtime.staging.discard(upload_id, keep=needed)
+
+
+def _result(intake: Intake) -> JSON:
+    return {
+        "series": [item.as_stored() for item in intake.taken],
+        "n_rejected": len(intake.rejected),
+        "rejected": [item.as_stored() for item in intake.rejected[:_MOST_LISTED]],
+        "refused_series": [_refused(item) for item in intake.refused_series],
+    }
+
+
+def _refused(verdict: SeriesVerdict) -> JSON:
+    return {
+        "series_uid": verdict.series_uid,
+        "code": verdict.code,
+        "detail": verdict.detail,
+        "tag": verdict.tag,
+        "n_files": verdict.n_files,
+    }
+
+
+def _reasons(intake: Intake, n_files: int) -> str:
+    counts = Counter(item.code for item in intake.rejected)
+    listed = ", ".join(f"{code} {count}" for code, count in counts.most_common())
+    return f"none of the {n_files} files of the study can be used ({listed or 'nothing arrived'}); `result` says why, file by file"
