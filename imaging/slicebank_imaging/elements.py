@@ -27,7 +27,8 @@ from slicebank_imaging.values import DataSet, Element
 MAX_DEPTH = 16  # functional groups nest 3 deep; anything near this is an attack
 MAX_ELEMENTS = 4_000_000  # 10,000 frames of functional groups hold about 800,000
 MAX_VALUE_BYTES = 1 << 20  # header values kept here are short strings and numbers
-MAX_INFLATED_BYTES = 256 << 20  # a deflated file is one slice of about 0.5 MB; they are inflated in memory
+MAX_INFLATED_BYTES = 32 << 20  # a deflated file is one slice of about 0.5 MB; they are inflated in memory
+PIECE_BYTES = 1 << 20
 
 UNDEFINED = 0xFFFFFFFF
 ITEM = 0xFFFEE000
@@ -223,8 +224,9 @@ def _read(stream: BinaryIO, end: int) -> DicomFile:
         declared = meta.text(TRANSFER_SYNTAX_UID)
         syntax, implicit, big_endian = _encoding(stream, declared)
         if declared in SYNTAXES and SYNTAXES[declared].deflated:
-            inflated = _inflate(stream)
-            stream, end = BytesIO(inflated), len(inflated)
+            stream = _inflate(stream)
+            end = stream.tell()
+            stream.seek(0)
         walker = _Walker(stream, end, big_endian=big_endian)
         data = walker.data_set(end, implicit=implicit)
     except (TruncatedFile, BadHeader) as error:
@@ -275,11 +277,17 @@ def _encoding(stream: BinaryIO, declared: str) -> tuple[str, bool, bool]:
     return EXPLICIT_VR_LITTLE_ENDIAN, False, False
 
 
-def _inflate(stream: BinaryIO) -> bytes:
+def _inflate(stream: BinaryIO) -> BytesIO:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     start = stream.tell()
+    inflated = BytesIO()
     try:
-        data = inflater.decompress(stream.read(MAX_INFLATED_BYTES), MAX_INFLATED_BYTES)
+        while not inflater.eof and (packed := inflater.unconsumed_tail or stream.read(PIECE_BYTES)):
+            inflated.write(inflater.decompress(packed, PIECE_BYTES))
+            if inflated.tell() > MAX_INFLATED_BYTES:
+                raise BadHeader(
+                    f"the deflated data set is larger than {MAX_INFLATED_BYTES >> 20} MB; send it uncompressed"
+                )
     except zlib.error:
         stream.seek(start)
         if _has_vr(stream):
@@ -288,8 +296,6 @@ def _inflate(stream: BinaryIO) -> bytes:
                 tag=label(TRANSFER_SYNTAX_UID),
             ) from None
         raise TruncatedFile("the deflated data set is damaged; send the file again") from None
-    if inflater.unconsumed_tail:
-        raise BadHeader(f"the deflated data set is larger than {MAX_INFLATED_BYTES >> 20} MB; send it uncompressed")
     if not inflater.eof:
         raise TruncatedFile("the deflated data set ends early; send the file again")
-    return data
+    return inflated

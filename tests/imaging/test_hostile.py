@@ -2,6 +2,8 @@
 
 import random
 import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,17 @@ def test_real_files_cut_and_damaged(tmp_path: Path, real_ct: Path, name: str) ->
             if content:
                 content[chance.randrange(min(reach, len(content)))] = chance.randrange(256)
         _digest(tmp_path, bytes(content))
+
+
+def test_a_deflated_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path, files: list[bytes]) -> None:
+    source = next(content for content in files if b"1.2.840.10008.1.2.1.99" in content)
+    meta = source[: 144 + int.from_bytes(source[140:144], "little")]  # PS3.10 section 7.1: the group's own length
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    element = struct.pack("<HH2sHL", 0x0009, 0x1001, b"OB", 0, 300 << 20)
+    bomb = packer.compress(element) + b"".join(packer.compress(bytes(1 << 20)) for _ in range(300)) + packer.flush()
+    tracemalloc.start()
+    try:
+        assert _digest(tmp_path, meta + bomb) == "bad_header"
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
