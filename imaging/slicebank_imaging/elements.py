@@ -238,13 +238,15 @@ def _read(stream: BinaryIO, end: int) -> DicomFile:
     return DicomFile(syntax, meta, data, walker.pixel, stream, end)
 
 
-_NOT_DICOM = "this is not a DICOM file; send the .dcm files of a CT series, or a zip or tar of them"
+_NOT_DICOM = "this is neither a DICOM file nor a NIfTI volume; send the .dcm or .nii files of a CT series, or a zip or tar of them"
 
 
 def _refuse_other_formats(start: bytes) -> None:
     for signature, name in ARCHIVE_SIGNATURES.items():
         if start.startswith(signature):
-            raise NotDicom(f"this is a {name} archive inside the upload; archives inside archives are not opened")
+            raise NotDicom(
+                f"this is a {name} archive that was not opened; send the files in it, or a zip or tar of them"
+            )
     little = int.from_bytes(start[:2], "little")
     big = int.from_bytes(start[:2], "big")
     if len(start) < 8 or (little not in FIRST_GROUPS and big not in FIRST_GROUPS):
