@@ -113,7 +113,7 @@ def _decompress_imagecodecs(data: bytes, layout: PixelLayout, syntax: TransferSy
     return decoded
 
 
-def _run_lengths(data: bytes, layout: PixelLayout, unpack_bits: Callable[[bytes], bytes]) -> StoredValues:
+def _run_lengths(data: bytes, layout: PixelLayout, unpack_bits: Callable[[bytes], bytes | bytearray]) -> StoredValues:
     """Decode DICOM RLE (PS3.5 annex G): a segment for each byte of a cell, the most significant first.
 
     The offsets are judged here, because imagecodecs' own reader of them goes where they point, and crashes.
