@@ -19,7 +19,7 @@ from slicebank.resources import (
     WorkersResource,
 )
 from slicebank.retrying import OnWait, Retrier, Retries
-from slicebank.settings import find_connection
+from slicebank.settings import default_state_dir, find_connection
 from slicebank.transport import Transport
 
 
@@ -48,6 +48,7 @@ class Client:
         api_key: str | None = None,
         *,
         data_dir: str | PathLike[str] | None = None,
+        state_dir: str | PathLike[str] | None = None,
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
         retries: Retries | None = None,
@@ -59,6 +60,7 @@ class Client:
             url: address of the server, such as http://127.0.0.1:8000.
             api_key: its key.
             data_dir: data folder of a server on this machine; wins over the environment.
+            state_dir: where unfinished uploads and cohorts are remembered; SLICEBANK_STATE_DIR or the platform's own by default.
             timeout: seconds to wait for an answer; waiting for jobs comes on top.
             transport: another way for httpx to reach the server, for tests and unix sockets.
             retries: how long a request is tried again while the server is away or asks for patience; a minute and an hour by default,
@@ -69,7 +71,8 @@ class Client:
         retrier = Retrier(Retries() if retries is None else retries, on_wait)
         self._transport = Transport(connection, timeout=timeout, transport=transport, retrier=retrier)
         self.jobs = JobsResource(self._transport)
-        self.series = SeriesResource(self._transport)
+        state = default_state_dir() if state_dir is None else Path(state_dir).expanduser()
+        self.series = SeriesResource(self._transport, state)
         self.bags = BagsResource(self._transport)
         self.encoders = EncodersResource(self._transport)
         self.predictions = PredictionsResource(self._transport)

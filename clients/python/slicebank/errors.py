@@ -6,7 +6,7 @@ SlicebankError
 │   └── MissingExtra          a package of an optional extra is not installed
 ├── InputError
 │   ├── PathNotFound          a path that was named does not exist or cannot be read
-│   ├── NothingToUpload       no file that could be DICOM
+│   ├── NothingToUpload       no file that could be CT
 │   ├── FileChanged           a file changed while it was being sent
 │   └── BadLabels             a labels table that cannot be sent
 ├── TransportError
@@ -36,7 +36,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from slicebank.records import Job, Rejected, Upload
+    from slicebank.records import Job, RefusedSeries, Rejected, Upload
 
 
 class SlicebankError(Exception):
@@ -95,10 +95,10 @@ class PathNotFound(InputError):
 
 
 class NothingToUpload(InputError):
-    """Nothing below the paths could be DICOM."""
+    """Nothing below the paths could be CT."""
 
     code = "nothing_to_upload"
-    default_hint = "Name a DICOM file, a folder that holds DICOM files, or a zip or tar of them."
+    default_hint = "Name a DICOM file, a folder that holds DICOM files, a zip or tar of them, or a NIfTI volume."
 
 
 class FileChanged(InputError):
@@ -276,6 +276,13 @@ class NothingUsable(InvalidRequest):
         from slicebank.records import Rejected, decode_all
 
         return decode_all(Rejected, self.problem.get("rejected"))
+
+    @property
+    def refused_series(self) -> tuple[RefusedSeries, ...]:
+        """The series of which nothing was taken."""
+        from slicebank.records import RefusedSeries, decode_all
+
+        return decode_all(RefusedSeries, self.problem.get("refused_series"))
 
 
 class TooManyRequests(ApiError):

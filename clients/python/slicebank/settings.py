@@ -31,6 +31,13 @@ def default_data_dir(environ: Mapping[str, str] | None = None) -> Path:
     return Path(named).expanduser() if named else platformdirs.user_data_path("slicebank")
 
 
+def default_state_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """Return SLICEBANK_STATE_DIR, or the platform's folder for what programs of this user remember."""
+    environ = os.environ if environ is None else environ
+    named = environ.get("SLICEBANK_STATE_DIR")
+    return Path(named).expanduser() if named else platformdirs.user_state_path("slicebank")
+
+
 def find_connection(
     url: str | None = None,
     api_key: str | None = None,

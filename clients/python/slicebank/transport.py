@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,6 +17,8 @@ from slicebank.settings import Connection
 # Reading the headers of a request of 2,000 files takes a server some 20 s on a busy disk; ten times that is patience.
 UPLOAD_ANSWER_SECONDS = 300.0
 CONNECT_SECONDS = 10.0
+
+T = TypeVar("T")
 
 Query = Mapping[str, str | int | float | bool | None]
 
@@ -73,7 +75,7 @@ class Transport:
         """GET a JSON object and take the first answer, whatever it is."""
         with self._mapped():
             response = self._http.get(path)
-        return _json_object(_checked(response))
+        return json_object(_checked(response))
 
     def send(
         self,
@@ -107,7 +109,7 @@ class Transport:
                 response = self._http.request(
                     method, path, params=_clean(query), json=body, timeout=self._timeouts(timeout or self.timeout)
                 )
-            return _json_object(_checked(response))
+            return json_object(_checked(response))
 
         by_method = method in ("GET", "DELETE")
         return self._retrier.run(attempt, repeatable=by_method if repeatable is None else repeatable, known=known)
@@ -130,12 +132,7 @@ class Transport:
             content_type: of the body.
             query: what is None is left out.
         """
-        timeouts = httpx.Timeout(
-            connect=CONNECT_SECONDS,
-            write=max(self.timeout, 60.0),
-            read=max(self.timeout, UPLOAD_ANSWER_SECONDS),
-            pool=self.timeout,
-        )
+        timeouts = self._upload_timeouts()
 
         def attempt(tries: int) -> dict[str, Any]:
             if tries:
@@ -148,9 +145,45 @@ class Transport:
                     headers={"Content-Type": content_type, "Content-Length": str(length)},
                     timeout=timeouts,
                 )
-            return _json_object(_checked(response))
+            return json_object(_checked(response))
 
         return self._retrier.run(attempt, repeatable=True)
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        content: Iterable[bytes] | None = None,
+        query: Query | None = None,
+    ) -> httpx.Response:
+        """Makes one request and takes its answer, of any kind that is not an error; nothing is tried again.
+
+        Args:
+            method: of HTTP.
+            path: below the server's address.
+            headers: beside the client's own.
+            content: the body; made as it is sent.
+            query: what is None is left out.
+
+        Raises:
+            ApiError, ConnectionFailed, RequestTimedOut, UnexpectedAnswer: as of `send`.
+        """
+        with self._mapped():
+            response = self._http.request(
+                method,
+                path,
+                params=_clean(query),
+                content=content,
+                headers=dict(headers),
+                timeout=self._timeouts(self.timeout) if content is None else self._upload_timeouts(),
+            )
+        return _checked(response)
+
+    def patiently(self, attempt: Callable[[int], T], *, known: bool = True) -> T:
+        """Runs `exchange`s that may be repeated, again and again where that may help; given the number of tries before it."""
+        return self._retrier.run(attempt, repeatable=True, known=known)
 
     def _ask_for_admission(self, path: str, query: Query | None, content_type: str) -> None:
         """Sends an empty body, which is refused at once for what would refuse a full one, before gigabytes are sent again in vain."""
@@ -199,6 +232,14 @@ class Transport:
 
     def _timeouts(self, seconds: float) -> httpx.Timeout:
         return httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
+
+    def _upload_timeouts(self) -> httpx.Timeout:
+        return httpx.Timeout(
+            connect=CONNECT_SECONDS,
+            write=max(self.timeout, 60.0),
+            read=max(self.timeout, UPLOAD_ANSWER_SECONDS),
+            pool=self.timeout,
+        )
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -254,7 +295,8 @@ def _checked(response: httpx.Response) -> httpx.Response:
     return response
 
 
-def _json_object(response: httpx.Response) -> dict[str, Any]:
+def json_object(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object of an answer; one without content is empty."""
     if response.status_code == httpx.codes.NO_CONTENT or not response.content:
         return {}
     try:

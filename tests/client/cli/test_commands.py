@@ -45,7 +45,9 @@ def test_upload_waits_and_tells(slicebank: Shell, server: SpeakingServer, tmp_pa
     assert "succeeded" in run.out
     assert "1 file refused: It is a localizer. (study/scout)" in run.err
     assert "1 file not sent: a .txt file, not DICOM (study/notes.txt)" in run.err
-    assert server.requests[0].query == {"encoder": "dummy", "stack": "all", "assume_rescale": "1.0,-1024.0"}
+    [sent] = server.asked("POST /v1/series")
+    query = {"encoder": "dummy", "stack": "all", "assume_rescale": "1.0,-1024.0"}
+    assert sent.query == {**query, "digest": sent.query["digest"]}
 
 
 def test_upload_for_scripts(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:

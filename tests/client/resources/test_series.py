@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import httpx
 import pytest
 
 from slicebank import Client, Retries, UploadProgress, errors
-from slicebank.upload import send
 from slicebank.upload.batches import batches_of
 from slicebank.upload.discover import discover
 from tests.client.speaking_server import Reply, Request, SpeakingServer, problem
@@ -56,7 +56,7 @@ def test_a_folder_arrives_as_tar_with_progress(client: Client, server: SpeakingS
         force="not_hu",
         on_progress=seen.append,
     )
-    [request] = server.requests
+    [request] = server.asked("POST /v1/series")
     assert request.members == {"study/a/1": DICOM, "study/a/2": DICOM}
     assert request.headers["content-type"] == "application/x-tar"
     assert int(request.headers["content-length"]) == len(request.body)
@@ -69,10 +69,12 @@ def test_a_folder_arrives_as_tar_with_progress(client: Client, server: SpeakingS
         "study_uid": "1.9",
         "assume_rescale": "1.0,-1024.0",
         "force": "not_hu",
+        "digest": request.query["digest"],
     }
     assert [item.series_uid for item in upload] == ["1.2.3"]
     assert upload.job_ids == ("job-1.2.3",)
     assert upload.bag_ids == ("bag-1.2.3",)
+    assert [item.hashed_bytes for item in seen[:2]] == [len(DICOM), 2 * len(DICOM)]
     sent = [item.sent_bytes for item in seen]
     assert sent == sorted(sent)
     assert sent[0] == 0
@@ -85,15 +87,15 @@ def test_an_archive_is_sent_as_it_is(client: Client, server: SpeakingServer, tmp
         archive.writestr("1.dcm", DICOM)
     server.on("POST /v1/series", Reply(202, accepted()))
     client.series.upload(str(path))
-    [request] = server.requests
+    [request] = server.asked("POST /v1/series")
     assert request.body == path.read_bytes()
     assert request.headers["content-type"] == "application/zip"
-    assert request.query == {}
+    assert request.query == {"digest": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def test_embed_false_travels(client: Client, server: SpeakingServer, tmp_path: Path) -> None:
     server.on("POST /v1/series", Reply(202, accepted(job_id=None, bag_id=None)))
-    upload = client.series.upload([folder(tmp_path, "1")], embed=False)
+    upload = client.series.upload([folder(tmp_path, "1")], embed=False, check=False)
     assert server.requests[0].query == {"embed": "false"}
     assert upload.job_ids == ()
 
@@ -104,9 +106,9 @@ def test_a_refused_request_does_not_stop_the_others(client: Client, server: Spea
             archive.writestr("1", DICOM)
     refusal = problem(422, "nothing_usable", "No.", rejected=[{"name": "1", "code": "not_ct", "detail": "MR."}])
     server.on("POST /v1/series", Reply(202, accepted("1")), refusal, Reply(200, accepted("2", state="succeeded")))
-    upload = client.series.upload(tmp_path)
+    upload = client.series.upload([tmp_path / f"{name}.zip" for name in ("a", "b", "c")])
     assert [item.series_uid for item in upload] == ["1", "2"]
-    assert [(item.name, item.code) for item in upload.rejected] == [("1", "not_ct")]
+    assert [(item.name, item.code) for item in upload.rejected] == [("b.zip/1", "not_ct")]
 
 
 def test_nothing_usable_lists_every_refusal(client: Client, server: SpeakingServer, tmp_path: Path) -> None:
@@ -118,13 +120,13 @@ def test_nothing_usable_lists_every_refusal(client: Client, server: SpeakingServ
             422,
             "nothing_usable",
             "No.",
-            rejected=[{"name": str(len(server.requests)), "code": "not_ct", "detail": "MR."}],
+            rejected=[{"name": str(len(server.asked("POST /v1/series"))), "code": "not_ct", "detail": "MR."}],
         )
 
     server.on("POST /v1/series", refuse)
     with pytest.raises(errors.NothingUsable) as caught:
-        client.series.upload(tmp_path)
-    assert [item.name for item in caught.value.rejected] == ["1", "2"]
+        client.series.upload([tmp_path / "a.zip", tmp_path / "b.zip"])
+    assert [item.name for item in caught.value.rejected] == ["a.zip/1", "b.zip/2"]
 
 
 def test_another_refusal_stops_at_once(client: Client, server: SpeakingServer, tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_an_interrupted_upload_says_what_arrived(tmp_path: Path) -> None:
     retries = Retries(outage=0)
     client = Client("http://server", "key", transport=httpx.MockTransport(handler), retries=retries)
     with client, pytest.raises(errors.UploadInterrupted) as caught:
-        client.series.upload(tmp_path)
+        client.series.upload(tmp_path, check=False)
     assert [item.series_uid for item in caught.value.done] == ["1.2.3"]
     assert "2 of 2" in str(caught.value)
 
@@ -166,7 +168,7 @@ def test_memory_stays_that_of_a_chunk(tmp_path: Path) -> None:
     path = tmp_path / "big.dcm"
     path.write_bytes(bytes(128) + b"DICM" + bytes(3_000_000))
     [batch] = batches_of(discover([path]))
-    assert max(len(chunk) for chunk in send.tar_stream(batch.files)) <= 256 * 1024
+    assert max(len(chunk) for chunk in batch.body().read()) <= 256 * 1024
 
 
 def test_series_are_listed_page_by_page(client: Client, server: SpeakingServer) -> None:

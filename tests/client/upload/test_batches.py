@@ -44,7 +44,7 @@ def test_a_small_cohort_is_one_request() -> None:
     root = Folder("root", [], [Folder("root/a", [file("root/a/1")]), Folder("root/b", [file("root/b/1")])])
     [batch] = batches_of(Discovery((root,), (), ()))
     assert len(batch.files) == 2
-    assert not batch.is_archive
+    assert not batch.as_it_is
 
 
 def test_a_large_cohort_goes_study_by_study() -> None:
@@ -60,4 +60,13 @@ def test_archives_are_requests_of_their_own() -> None:
     archives = (file("a.zip"), file("b.tar"), file("c.tar.gz"))
     batches = batches_of(Discovery((), archives, ()))
     assert [batch.content_type for batch in batches] == ["application/zip", "application/x-tar", "application/gzip"]
-    assert all(batch.is_archive and batch.length == 100 for batch in batches)
+    assert all(batch.as_it_is and batch.body().length == 100 for batch in batches)
+
+
+def test_volumes_are_requests_of_their_own() -> None:
+    found = Discovery((), (file("a.tar.zst"),), (), (file("v.nii.gz"), file("w.nii")))
+    assert [(batch.name, batch.content_type) for batch in batches_of(found)] == [
+        ("v.nii.gz", "application/gzip"),
+        ("w.nii", "application/x-nifti"),
+        ("a.tar.zst", "application/zstd"),
+    ]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from slicebank.errors import FileChanged
 from slicebank.upload.discover import SourceFile
-from slicebank.upload.tarstream import tar_length, tar_stream
+from slicebank.upload.tarstream import TarBody
 
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1, max_size=120)
 
@@ -26,8 +26,12 @@ def test_reads_back_and_keeps_its_promise(tmp_path_factory: pytest.TempPathFacto
         path = folder / str(number)
         path.write_bytes(content)
         files.append(SourceFile(path, f"folder/{name}", len(content)))
-    made = b"".join(tar_stream(files))
-    assert len(made) == tar_length(files)
+    made = b"".join(TarBody(files).read())
+    assert len(made) == TarBody(files).length
+    for start in {0, 1, 511, 512, 513, 700, 1024, 1536, len(made) // 2, len(made) - 1, len(made)} & set(
+        range(len(made) + 1)
+    ):
+        assert b"".join(TarBody(files).read(start)) == made[start:]
     with tarfile.open(fileobj=io.BytesIO(made)) as archive:
         members = archive.getmembers()
         assert [item.name for item in members] == [item.name for item in files]
@@ -39,13 +43,15 @@ def test_a_file_that_shrinks_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     with pytest.raises(FileChanged):
-        list(tar_stream([SourceFile(path, "a", 5)]))
+        list(TarBody([SourceFile(path, "a", 5)]).read())
     with pytest.raises(FileChanged):
-        list(tar_stream([SourceFile(tmp_path / "gone", "gone", 5)]))
+        list(TarBody([SourceFile(tmp_path / "gone", "gone", 5)]).read())
+    with pytest.raises(FileChanged):
+        list(TarBody([SourceFile(path, "a", 3, modified_ns=1)]).read())
 
 
 def test_a_file_that_grows_is_cut_at_what_was_counted(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"abcdef")
     files = [SourceFile(path, "a", 3)]
-    assert len(b"".join(tar_stream(files))) == tar_length(files)
+    assert len(b"".join(TarBody(files).read())) == TarBody(files).length

@@ -58,7 +58,8 @@ class UploadBar(_Bar):
         """Move the bar."""
         where = f" {now.batch}/{now.batches}" if now.batches > 1 else ""
         sent = now.sent_bytes >= now.total_bytes
-        text = "Reading headers" if sent else f"Uploading{where} {now.name[-NAME_COLUMNS:]}"
+        doing = "Looking at" if now.hashed_bytes else "Uploading"
+        text = "Reading headers" if sent else f"{doing}{where} {now.name[-NAME_COLUMNS:]}"
         self._progress.update(self._task, description=text, completed=now.sent_bytes, total=now.total_bytes)
 
 

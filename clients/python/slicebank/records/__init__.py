@@ -6,7 +6,7 @@ from slicebank.records.encoders import Encoder
 from slicebank.records.heads import Head, HeadTraining, Task
 from slicebank.records.jobs import Job, JobFailure, JobState, Progress
 from slicebank.records.predictions import Attention, AttentionRow, AttentionSlice, Output, Prediction
-from slicebank.records.series import Rejected, Series, Skipped, Upload, UploadedSeries
+from slicebank.records.series import RefusedSeries, Rejected, Series, Skipped, Upload, UploadedSeries
 from slicebank.records.workers import Worker
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Output",
     "Prediction",
     "Progress",
+    "RefusedSeries",
     "Rejected",
     "Series",
     "Skipped",

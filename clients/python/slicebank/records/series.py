@@ -29,11 +29,23 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A file that was not taken: its name as it was sent, a stable code, and a sentence."""
+    """A file that was not taken: its name as it was sent, a stable code, a sentence, and the DICOM tag at fault."""
 
     name: str
     code: str = ""
     detail: str = ""
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedSeries:
+    """A series of which nothing was taken; its files are among the rejected."""
+
+    series_uid: str = ""
+    code: str = ""
+    detail: str = ""
+    tag: str | None = None
+    n_files: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +58,11 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class UploadedSeries:
-    """One accepted series; a bag that exists already names the job that made it."""
+    """One accepted series; a bag that exists already names the job that made it.
+
+    Attributes:
+        known: nothing was sent for it, because the server said that it has it; slices and geometry are not told then.
+    """
 
     series_uid: str
     study_uid: str = ""
@@ -59,6 +75,7 @@ class UploadedSeries:
     state: JobState = JobState.QUEUED
     stack: int | None = None
     warnings: tuple[str, ...] = ()
+    known: bool = False
     raw: JSON = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -69,6 +86,7 @@ class Upload:
     series: tuple[UploadedSeries, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    refused_series: tuple[RefusedSeries, ...] = ()
 
     def __iter__(self) -> Iterator[UploadedSeries]:
         return iter(self.series)
@@ -87,4 +105,9 @@ class Upload:
         return tuple(dict.fromkeys(item.bag_id for item in self.series if item.bag_id is not None))
 
     def __add__(self, other: Upload) -> Upload:
-        return Upload(self.series + other.series, self.rejected + other.rejected, self.skipped + other.skipped)
+        return Upload(
+            self.series + other.series,
+            self.rejected + other.rejected,
+            self.skipped + other.skipped,
+            self.refused_series + other.refused_series,
+        )

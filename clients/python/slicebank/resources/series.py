@@ -11,7 +11,7 @@ from slicebank.records import JSON, Series, Upload, UploadedSeries, decode
 from slicebank.resources.paging import paged
 from slicebank.resources.path import url_part
 from slicebank.transport import Transport
-from slicebank.upload import OnUpload, send_upload
+from slicebank.upload import OnUpload, Sending, intake_query, send_upload
 
 PathLikes = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -19,8 +19,9 @@ PathLikes = str | PathLike[str] | Sequence[str | PathLike[str]]
 class SeriesResource:
     """CT series: upload, look up, remove, and embed again where the pixels were kept."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, state_dir: Path) -> None:
         self._transport = transport
+        self._state_dir = state_dir
 
     def upload(
         self,
@@ -35,13 +36,16 @@ class SeriesResource:
         study_uid: str | None = None,
         assume_rescale: tuple[float, float] | None = None,
         force: str | None = None,
+        check: bool = True,
+        resumable: bool | None = None,
         on_progress: OnUpload | None = None,
     ) -> Upload:
-        """Send DICOM files, folder trees of them, or zip and tar archives, and queue their embedding.
+        """Send DICOM files, folder trees of them, archives or NIfTI volumes, and queue their embedding.
 
         Folders travel as tar streams made on the way, in constant memory. A large tree becomes several requests that
         never split a folder, so the files of a series must lie in one folder or the tree be smaller than 1 GiB.
-        Sending the same series again computes nothing.
+        What the server knows is not sent; sending the same series again computes nothing. A large request that breaks,
+        or whose client is killed, goes on where it stopped when the same upload is called again.
 
         Args:
             paths: one path or several.
@@ -54,6 +58,8 @@ class SeriesResource:
             study_uid: StudyInstanceUID to use for every file.
             assume_rescale: slope and intercept for files that state none.
             force: "not_hu" takes volumes that are not in HU.
+            check: ask first what the server knows, by digests of the files, and do not send that.
+            resumable: True for sending in parts that can be resumed, False for not; requests above 64 MB are by default.
             on_progress: called with an `UploadProgress` before each request and after each chunk.
 
         Raises:
@@ -61,20 +67,21 @@ class SeriesResource:
             NothingUsable: every file was refused; the error lists each with its reason.
             UploadInterrupted: the connection broke after a part had been taken in; the error says which.
         """
-        query: dict[str, str | int | float | bool | None] = {
-            "encoder": encoder,
-            "embed": None if embed else False,
-            "retain": True if retain else None,
-            "stack": stack,
-            "priority": priority,
-            "patient": patient,
-            "study_uid": study_uid,
-            "assume_rescale": None if assume_rescale is None else f"{assume_rescale[0]!r},{assume_rescale[1]!r}",
-            "force": force,
-        }
+        query = intake_query(
+            encoder=encoder,
+            embed=embed,
+            retain=retain,
+            stack=stack,
+            priority=priority,
+            patient=patient,
+            study_uid=study_uid,
+            assume_rescale=assume_rescale,
+            force=force,
+        )
         several = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
         chosen = [Path(path).expanduser() for path in several]
-        return send_upload(self._transport, chosen, query, on_progress=on_progress)
+        sending = Sending(self._state_dir, check=check, resumable=resumable)
+        return send_upload(self._transport, chosen, query, sending, on_progress=on_progress)
 
     def list(
         self, *, study_uid: str | None = None, patient: str | None = None, limit: int | None = None

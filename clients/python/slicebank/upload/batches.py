@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from slicebank.upload.bodies import Body, FileBody
 from slicebank.upload.discover import Discovery, Folder, SourceFile
-from slicebank.upload.formats import archive_type
-from slicebank.upload.tarstream import tar_length
+from slicebank.upload.formats import archive_type, volume_type
+from slicebank.upload.tarstream import TarBody
 
 # A study of four thin series is about 1 GiB; requests of that size keep studies whole and lose little when one breaks.
 BATCH_BYTES = 1024**3
@@ -22,33 +23,38 @@ BATCH_FILES = 4000
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One request: files to be sent as a tar made on the way, or one archive as it is."""
+    """One request.
+
+    Attributes:
+        name: for people.
+        files: what is sent: as a tar made on the way, or the one archive or volume as it is.
+        content_type: of the body.
+        as_it_is: there is one file, and it is sent byte by byte instead of inside a tar.
+    """
 
     name: str
     files: tuple[SourceFile, ...]
     content_type: str = "application/x-tar"
+    as_it_is: bool = False
 
     @property
-    def is_archive(self) -> bool:
-        """Whether the one file is sent byte by byte instead of inside a tar."""
-        return self.content_type != "application/x-tar" or (
-            len(self.files) == 1 and archive_type(self.files[0].path) is not None
-        )
+    def size(self) -> int:
+        """Bytes of the files."""
+        return sum(file.size for file in self.files)
 
-    @property
-    def length(self) -> int:
-        """Bytes of the request's body."""
-        return self.files[0].size if self.is_archive else tar_length(self.files)
+    def body(self) -> Body:
+        """The request's body."""
+        return FileBody(self.files[0]) if self.as_it_is else TarBody(self.files)
 
 
 def batches_of(found: Discovery, *, max_bytes: int = BATCH_BYTES, max_files: int = BATCH_FILES) -> tuple[Batch, ...]:
-    """Group what was found into requests, in the order of the paths given; archives last, one request each."""
+    """Group what was found into requests, in the order of the paths given; volumes and archives last, one request each."""
     made: list[Batch] = []
     for root in found.folders:
         made.extend(_pack(_units(root, max_bytes, max_files), max_bytes, max_files))
-    made.extend(
-        Batch(archive.name, (archive,), archive_type(archive.path) or "application/zip") for archive in found.archives
-    )
+    for alone in (*found.volumes, *found.archives):
+        kind = archive_type(alone.path) or volume_type(alone.path) or "application/octet-stream"
+        made.append(Batch(alone.name, (alone,), kind, as_it_is=True))
     return tuple(made)
 
 

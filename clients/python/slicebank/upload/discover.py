@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slicebank.errors import PathNotFound
 from slicebank.records import Skipped
-from slicebank.upload.formats import archive_type, is_junk_name, reason_to_skip
+from slicebank.upload.formats import archive_type, is_junk_name, reason_to_skip, volume_type
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file to send: where it lies, its name for the server (relative, with slashes), its bytes."""
+    """A file to send.
+
+    Attributes:
+        path: where it lies.
+        name: its name for the server, relative and with slashes.
+        size: bytes.
+        modified_ns: when it was last written; None where nobody need know that it is still the same.
+    """
 
     path: Path
     name: str
     size: int
+    modified_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -38,11 +46,12 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What was found: trees of files, archives that are sent as they are, and what was left out."""
+    """What was found: trees of files, archives and NIfTI volumes that are requests of their own, and what was left out."""
 
     folders: tuple[Folder, ...]
     archives: tuple[SourceFile, ...]
     skipped: tuple[Skipped, ...]
+    volumes: tuple[SourceFile, ...] = ()
 
 
 def discover(paths: Iterable[Path]) -> Discovery:
@@ -55,7 +64,7 @@ def discover(paths: Iterable[Path]) -> Discovery:
         PathNotFound: a path that does not exist or cannot be read.
     """
     single: list[SourceFile] = []
-    walk = _Walk([], [])
+    walk = _Walk([], [], [])
     folders: list[Folder] = []
     for path in paths:
         try:
@@ -63,18 +72,19 @@ def discover(paths: Iterable[Path]) -> Discovery:
                 root = path.resolve()
                 folders.append(walk.scan(root, root.name))
             else:
-                chosen = walk.archives if archive_type(path) else single
-                chosen.append(SourceFile(path, path.name, path.stat().st_size))
+                chosen = walk.archives if archive_type(path) else walk.volumes if volume_type(path) else single
+                chosen.append(_source(path, path.name, path.stat()))
         except OSError as error:
             raise PathNotFound(f"{path} cannot be read: {error.strerror or error}.") from error
     if single:
         folders.insert(0, Folder("", _with_distinct_names(single)))
-    return Discovery(tuple(folders), tuple(walk.archives), tuple(walk.skipped))
+    return Discovery(tuple(folders), tuple(walk.archives), tuple(walk.skipped), tuple(walk.volumes))
 
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
     archives: list[SourceFile]
+    volumes: list[SourceFile]
     skipped: list[Skipped]
 
     def scan(self, folder: Path, name: str) -> Folder:
@@ -96,13 +106,21 @@ class _Walk:
                 if below.files or below.folders:
                     found.folders.append(below)
         elif entry.is_file():
-            file = SourceFile(path, name, entry.stat().st_size)
-            if archive_type(path) and file.size > 0:
+            file = _source(path, name, entry.stat())
+            if is_junk_name(entry.name) and (archive_type(path) or volume_type(path)):
+                self.skipped.append(Skipped(name, "not an image"))
+            elif archive_type(path) and file.size > 0:
                 self.archives.append(file)
+            elif volume_type(path) and file.size > 0:
+                self.volumes.append(file)
             elif (reason := reason_to_skip(path, file.size)) is None:
                 found.files.append(file)
             else:
                 self.skipped.append(Skipped(name, reason))
+
+
+def _source(path: Path, name: str, status: os.stat_result) -> SourceFile:
+    return SourceFile(path, name, status.st_size, status.st_mtime_ns)
 
 
 def _with_distinct_names(files: list[SourceFile]) -> list[SourceFile]:
@@ -115,5 +133,5 @@ def _with_distinct_names(files: list[SourceFile]) -> list[SourceFile]:
     for file in files:
         name = file.name if counts[file.name] == 1 else f"{file.path.resolve().parent.name}/{file.name}"
         seen[name] = seen.get(name, 0) + 1
-        distinct.append(SourceFile(file.path, name if seen[name] == 1 else f"{seen[name]}/{name}", file.size))
+        distinct.append(replace(file, name=name if seen[name] == 1 else f"{seen[name]}/{name}"))
     return distinct

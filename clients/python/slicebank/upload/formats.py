@@ -6,14 +6,33 @@ unless the name or the bytes say otherwise; the server judges the rest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-ARCHIVE_TYPES = {
-    ".zip": "application/zip",
-    ".tar": "application/x-tar",
-    ".tar.gz": "application/gzip",
-    ".tgz": "application/gzip",
+_COMPRESSORS = {
+    ".gz": "application/gzip",
+    ".zst": "application/zstd",
+    ".bz2": "application/x-bzip2",
+    ".xz": "application/x-xz",
 }
+ARCHIVE_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        ".zip": "application/zip",
+        ".tar": "application/x-tar",
+        ".tgz": "application/gzip",
+        ".tzst": "application/zstd",
+        ".tbz2": "application/x-bzip2",
+        ".txz": "application/x-xz",
+        **{f"{inner}{suffix}": kind for suffix, kind in _COMPRESSORS.items() for inner in (".tar", ".dcm")},
+    }
+)
+VOLUME_TYPES: Mapping[str, str] = MappingProxyType(
+    {".nii": "application/x-nifti", **{f".nii{suffix}": kind for suffix, kind in _COMPRESSORS.items()}}
+)
+
+# DICOM PS3.10, 8.6: the only name that the index of a medium may have.
+MEDIUM_INDEX = "DICOMDIR"
 
 PREAMBLE_BYTES = 132
 MAGIC_OFFSET = 128
@@ -21,8 +40,8 @@ MAGIC_OFFSET = 128
 _OTHER = """
 .csv .tsv .txt .md .rst .json .jsonl .xml .html .htm .yaml .yml .toml .ini .cfg .inf .log .url .lnk .rtf
 .pdf .doc .docx .xls .xlsx .ppt .pptx .png .jpg .jpeg .gif .bmp .tif .tiff .webp .svg .ico .mp4 .avi .mov
-.nii .nii.gz .nrrd .nhdr .mha .mhd .mgz .hdr .stl .vtk .obj .npy .npz .h5 .hdf5 .pt .pth .safetensors .pkl .mat .parquet
-.py .ipynb .sh .bat .exe .dll .so .js .css .c .h .cpp .java .m .r .sqlite .db .gz .bz2 .xz .7z .rar .part .tmp .bak .swp
+.nrrd .nhdr .mha .mhd .mgz .hdr .stl .vtk .obj .npy .npz .h5 .hdf5 .pt .pth .safetensors .pkl .mat .parquet
+.py .ipynb .sh .bat .exe .dll .so .js .css .c .h .cpp .java .m .r .sqlite .db .gz .bz2 .xz .zst .7z .rar .part .tmp .bak .swp
 """
 OTHER_SUFFIXES = frozenset(_OTHER.split())
 DICOM_SUFFIXES = frozenset({"", ".dcm", ".dicom", ".dic", ".ima", ".img", ".acr", ".raw"})
@@ -44,6 +63,11 @@ def archive_type(path: Path) -> str | None:
     return ARCHIVE_TYPES.get(_suffix(path.name))
 
 
+def volume_type(path: Path) -> str | None:
+    """Content type of a NIfTI volume, packed or not, by its name; None for anything else."""
+    return VOLUME_TYPES.get(_suffix(path.name))
+
+
 def is_junk_name(name: str) -> bool:
     """Whether a file or folder name is one that systems and repositories leave beside data."""
     return name.startswith(".") or name.lower() in JUNK_NAMES
@@ -57,6 +81,8 @@ def reason_to_skip(path: Path, size: int) -> str | None:
     """
     if size == 0:
         return "empty file"
+    if path.name.upper() == MEDIUM_INDEX:
+        return "the index of a medium; what it lists is looked at itself"
     with path.open("rb") as file:
         head = file.read(PREAMBLE_BYTES)
     if head[MAGIC_OFFSET:] == b"DICM":
@@ -75,8 +101,7 @@ def reason_to_skip(path: Path, size: int) -> str | None:
 
 
 def _suffix(name: str) -> str:
-    name = name.lower()
-    for double in (".tar.gz", ".nii.gz"):
-        if name.endswith(double):
-            return double
-    return Path(name).suffix
+    """The last suffix, or the last two where they mean something together, in lower case."""
+    suffixes = Path(name.lower()).suffixes
+    double = "".join(suffixes[-2:])
+    return double if double in ARCHIVE_TYPES or double in VOLUME_TYPES else "".join(suffixes[-1:])

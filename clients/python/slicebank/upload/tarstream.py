@@ -1,53 +1,58 @@
-"""A tar archive as a stream of bytes whose length is known before the first of them is made."""
+"""A tar archive as a stream of bytes: its length is known before the first of them is made, and it can begin anywhere."""
 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
-from slicebank.errors import FileChanged
+from slicebank.upload.bodies import file_bytes
 from slicebank.upload.discover import SourceFile
 
-CHUNK_BYTES = 256 * 1024
 _END = bytes(2 * tarfile.BLOCKSIZE)  # POSIX pax: two blocks of zeros
 
 
-def tar_length(files: Iterable[SourceFile]) -> int:
-    """Bytes that `tar_stream` makes of the same files."""
-    return sum(len(_header(file)) + file.size + _padding(file.size) for file in files) + len(_END)
+class TarBody:
+    """The archive of some files. Members carry name and size and nothing else of this machine, so it is the same each time."""
+
+    def __init__(self, files: Sequence[SourceFile]) -> None:
+        """Lays the members out; no file is opened."""
+        self._files = tuple(files)
+        sizes = (len(_header(file)) + file.size + _padding(file.size) for file in self._files)
+        # Where each member begins, and after the last one the end of the archive.
+        self._offsets = tuple(accumulate(sizes, initial=0))
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole archive."""
+        return self._offsets[-1] + len(_END)
+
+    def read(self, start: int = 0) -> Iterator[bytes]:
+        """Make the archive from byte `start` on, chunk by chunk.
+
+        Raises:
+            FileChanged: a file vanished, or is not as it was when it was found.
+        """
+        first = bisect_right(self._offsets, start) - 1
+        skip = start - self._offsets[first]
+        for file in self._files[first:]:
+            yield from _member(file, skip)
+            skip = 0
+        if skip < len(_END):
+            yield _END[skip:]
 
 
-def tar_stream(files: Iterable[SourceFile]) -> Iterator[bytes]:
-    """Make the archive chunk by chunk; members carry name and size and nothing else of this machine.
-
-    Raises:
-        FileChanged: a file vanished or is shorter than when it was found.
-    """
-    for file in files:
-        yield _header(file)
-        yield from file_stream(file)
-        if padding := _padding(file.size):
-            yield bytes(padding)
-    yield _END
-
-
-def file_stream(file: SourceFile) -> Iterator[bytes]:
-    """The bytes of one file, exactly as many as were counted when it was found.
-
-    Raises:
-        FileChanged: it vanished or is shorter now.
-    """
-    left = file.size
-    try:
-        with file.path.open("rb") as source:
-            while left:
-                chunk = source.read(min(CHUNK_BYTES, left))
-                if not chunk:
-                    raise FileChanged(f"{file.path} became shorter while it was being sent.")
-                left -= len(chunk)
-                yield chunk
-    except OSError as error:
-        raise FileChanged(f"{file.path} cannot be read any more: {error.strerror or error}.") from error
+def _member(file: SourceFile, skip: int) -> Iterator[bytes]:
+    header = _header(file)
+    if skip < len(header):
+        yield header[skip:]
+    skip = max(skip - len(header), 0)
+    if skip < file.size:
+        yield from file_bytes(file, skip)
+    skip = max(skip - file.size, 0)
+    if skip < _padding(file.size):
+        yield bytes(_padding(file.size) - skip)
 
 
 def _header(file: SourceFile) -> bytes:
