@@ -27,19 +27,24 @@ class Timing:
         return (high - low) / self.median
 
 
-def take_turns(variants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
+def take_turns(
+    variants: Mapping[str, Callable[[], object]], rounds: int, *, between: Callable[[], object] = lambda: None
+) -> dict[str, Timing]:
     """Runs every variant once to warm it, then all of them in turn, `rounds` times.
 
     Args:
         variants: name to what is timed.
         rounds: times each is measured.
+        between: called after each run, outside the time measured.
     """
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for run in variants.values():
         run()
+        between()
     for _ in range(rounds):
         for name, run in variants.items():
             started = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - started)
+            between()
     return {name: Timing(tuple(values)) for name, values in seconds.items()}

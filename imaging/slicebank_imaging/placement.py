@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slicebank_imaging.file_header import FileHeader, FrameHeader
+from slicebank_imaging.layout import PixelLayout
 from slicebank_imaging.options import ImportOptions
 
 SAME_POSITION_MM = 0.01  # positions are written with 2 to 6 decimals; real slices are at least 0.1 mm apart
@@ -18,6 +19,9 @@ SAME_COSINE = 5e-3  # about 0.3 degrees; reformatted fans step by 1 degree or mo
 Orientation = tuple[float, float, float, float, float, float]
 AXIAL: Orientation = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 FIRST_ACQUISITION = -(2**31)
+# Flat values, so that nothing needs to be copied in depth, which takes longer than hashing.
+_LAYOUT_FIELDS = tuple(field.name for field in fields(PixelLayout))
+_FRAME_FIELDS = tuple(field.name for field in fields(FrameHeader) if field.name != "file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,11 @@ def slice_digest(file: FileHeader, frame: FrameHeader, options: ImportOptions) -
 
     The ordinal and the name of the file are left out: the same slice has the same digest in every upload.
     """
-    fields = asdict(frame)
-    del fields["file"]
     content = {
         "pixels": file.sha256_pixels,
         "transfer_syntax": file.transfer_syntax,
-        "layout": asdict(file.layout),
-        "frame": fields,
+        "layout": {name: getattr(file.layout, name) for name in _LAYOUT_FIELDS},
+        "frame": {name: getattr(frame, name) for name in _FRAME_FIELDS},
         "options": options.as_dict(),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

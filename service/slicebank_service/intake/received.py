@@ -15,12 +15,10 @@ class ReceivedUpload:
     Attributes:
         files: in the order sent.
         size_bytes: bytes of the body as sent.
-        sha256: hex digest of the body as sent.
     """
 
     files: tuple[ReceivedFile, ...]
     size_bytes: int
-    sha256: str
 
 
 class Sink(Protocol):

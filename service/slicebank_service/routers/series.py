@@ -231,7 +231,6 @@ async def _staged(context: Context, request: Request, wanted: IntakeRequest) -> 
                 "upload_received",
                 upload_id=upload.upload_id,
                 bytes=received.size_bytes,
-                sha256=received.sha256,
                 bodies=len(received.files),
             )
             return await anyio.to_thread.run_sync(

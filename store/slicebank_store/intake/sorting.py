@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from slicebank_imaging.errors import ImagingError
 from slicebank_imaging.headers import FileHeader, read_file_header
@@ -16,6 +21,11 @@ from slicebank_imaging.unpack import RejectedMember, UnpackLimits, recognise, un
 from slicebank_store.intake.limits import UploadLimits
 from slicebank_store.intake.received import ReceivedFile
 from slicebank_store.intake.verdicts import Rejection
+
+# Hashing frees the interpreter, reading headers does not: a third thread would only wait.
+_JUDGES = 2
+# Files unpacked and not judged yet: enough to keep both busy, few enough for a disk that fills up.
+_WAITING = 16
 
 
 @dataclass(slots=True)
@@ -57,15 +67,12 @@ def sort_files(
     """
     found = Sorted()
     left = _Allowance(limits.unpack.max_files, limits.unpack.max_bytes)
-    for body in received:
-        with closing(_members(body, folder / "unpacking", limits.unpack, left, found.rejected)) as members:
-            for path, name in members:
-                check_room()
-                ordinal = f"{len(found.names):06d}"
-                if _judge(found, path, ordinal, name, options, limits.intake):
-                    path.rename(folder / ordinal)
-                else:
-                    path.unlink()
+    with _Judges(found, folder, options, limits.intake) as judges:
+        for body in received:
+            with closing(_members(body, folder / "unpacking", limits.unpack, left, found.rejected)) as members:
+                for path, name in members:
+                    check_room()
+                    judges.add(path, name)
     shutil.rmtree(folder / "unpacking", ignore_errors=True)
     return found
 
@@ -91,19 +98,55 @@ def judge_in_place(
     for path in sorted(files):
         check()
         place = path.relative_to(folder).as_posix()
-        _judge(found, path, place, path.name, options, limits)
+        found.names[place] = path.name
+        try:
+            header = read_file_header(path, file=place, name=path.name, options=options, limits=limits)
+        except ImagingError as error:
+            found.rejected.append(Rejection.of(error, name=path.name, file=place))
+        else:
+            found.headers.append(header)
     return found
 
 
-def _judge(found: Sorted, path: Path, place: str, name: str, options: ImportOptions, limits: IntakeLimits) -> bool:
-    found.names[place] = name
-    try:
-        header = read_file_header(path, file=place, name=name, options=options, limits=limits)
-    except ImagingError as error:
-        found.rejected.append(Rejection.of(error, name=name, file=place))
-        return False
-    found.headers.append(header)
-    return True
+class _Judges:
+    """Judges files on threads, because their pixels are hashed, while the next ones are being unpacked; in order."""
+
+    def __init__(self, found: Sorted, folder: Path, options: ImportOptions, limits: IntakeLimits) -> None:
+        self._found = found
+        self._folder = folder
+        self._read = partial(read_file_header, options=options, limits=limits)
+        self._pool = ThreadPoolExecutor(_JUDGES, "judge")
+        self._waiting: deque[tuple[Path, str, str, Future[FileHeader]]] = deque()
+
+    def add(self, path: Path, name: str) -> None:
+        place = f"{len(self._found.names):06d}"
+        self._found.names[place] = name
+        self._waiting.append((path, name, place, self._pool.submit(self._read, path, file=place, name=name)))
+        if len(self._waiting) > _WAITING:
+            self._settle()
+
+    def _settle(self) -> None:
+        path, name, place, future = self._waiting.popleft()
+        try:
+            header = future.result()
+        except ImagingError as error:
+            self._found.rejected.append(Rejection.of(error, name=name, file=place))
+            path.unlink()
+        else:
+            path.rename(self._folder / place)
+            self._found.headers.append(header)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            while self._waiting and error is None:
+                self._settle()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
 
 
 @dataclass(slots=True)
