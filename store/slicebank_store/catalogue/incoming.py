@@ -76,7 +76,6 @@ class EmbedRequest:
         dim: D, length of the encoder's rows.
         group: id of the group that the jobs belong to.
         case: number of the case in that group.
-        digest: what the sender calls this upload.
     """
 
     recipe: Recipe | None
@@ -88,7 +87,6 @@ class EmbedRequest:
     retain: bool = False
     group: str | None = None
     case: int | None = None
-    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.groups import join_group
 from slicebank_store.catalogue.incoming import EmbedRequest, IncomingSeries, IncomingStack, Submitted
-from slicebank_store.catalogue.known_uploads import note_upload
 from slicebank_store.catalogue.planning import Plan, plan_kept, plan_upload
 from slicebank_store.catalogue.revisions import (
     Known,
@@ -69,8 +68,6 @@ class Submissions:
                 join_group(
                     connection, incoming.project, request.group, request.case, [item.job_id for item in submitted]
                 )
-            if request.digest is not None:
-                note_upload(connection, incoming.project, request.digest, submitted)
             return submitted
 
         return self._database.transact(submit)

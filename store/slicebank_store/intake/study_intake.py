@@ -112,6 +112,9 @@ class StudyIntake:
                 if submitted.created:
                     manifest = self._catalogue.jobs.manifest(submitted.job_id)
                     needed.update(ref["file"] for ref in manifest["slices"])
+        if request.digest is not None:
+            # When all is taken in: a part that is known would keep its sender from sending the rest.
+            self._catalogue.known_uploads.note(self._project, request.digest, [item.submitted for item in taken])
         refused = tuple(
             replace(item, series_uid=self._pseudonyms.uid(item.series_uid) if item.series_uid else "")
             for item in grouping.refused_series
@@ -121,9 +124,8 @@ class StudyIntake:
     def _incoming(self, series: CTSeries, request: IntakeRequest) -> IncomingSeries:
         warnings = list(series.warnings)
         study_uid = request.study_uid or series.study_uid
-        patient_id = (request.patient or series.patient_id).strip()
-        patient = self._pseudonyms.patient(patient_id) if patient_id else ""
-        if not patient_id:
+        patient = self._patient(series, request)
+        if patient is None:
             patient = self._pseudonyms.patient(self._pseudonyms.uid_asked(study_uid))
             warnings.append(
                 "the files carry no PatientID; the study stands for its patient. Give patient= to say who it is"
@@ -160,6 +162,13 @@ class StudyIntake:
             named_by_sender=request.patient is not None or request.study_uid is not None,
         )
 
+    def _patient(self, series: CTSeries, request: IntakeRequest) -> str | None:
+        if request.patient is not None and request.patient.strip():
+            # A sender may use what answers show, and so does an upload that waits on the disk.
+            return self._pseudonyms.patient_asked(request.patient.strip())
+        patient_id = series.patient_id.strip()
+        return self._pseudonyms.patient(patient_id) if patient_id else None
+
     def _reference(self, ref: SliceRef) -> JSON:
         return {**ref.as_dict(), "sop_instance_uid": self._pseudonyms.uid(ref.sop_instance_uid)}
 
@@ -175,7 +184,6 @@ def _embed_request(upload_id: str, request: IntakeRequest) -> EmbedRequest:
         dim=request.dim,
         group=request.group,
         case=request.case,
-        digest=request.digest,
     )
 
 
