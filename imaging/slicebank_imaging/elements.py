@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from struct import Struct
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from slicebank_imaging.errors import BadHeader, NotDicom, TruncatedFile, WrongTransferSyntax
 from slicebank_imaging.syntaxes import (
@@ -29,6 +29,7 @@ MAX_ELEMENTS = 4_000_000  # 10,000 frames of functional groups hold about 800,00
 MAX_VALUE_BYTES = 1 << 20  # header values kept here are short strings and numbers
 MAX_INFLATED_BYTES = 32 << 20  # a deflated file is one slice of about 0.5 MB; they are inflated in memory
 PIECE_BYTES = 1 << 20
+WINDOW_BYTES = 8 << 10  # most headers are shorter; what is read beyond them is read again with the pixels
 
 UNDEFINED = 0xFFFFFFFF
 ITEM = 0xFFFEE000
@@ -72,32 +73,38 @@ class DicomFile:
 
 
 class _Walker:
-    """Reads elements of one stream; keeps the wanted ones, steps over the others."""
+    """Reads elements of one stream; keeps the wanted ones, steps over the others.
+
+    It looks at the stream through a window, because a header is some hundred elements of a few bytes each.
+    """
 
     def __init__(self, stream: BinaryIO, end: int, *, big_endian: bool) -> None:
         order = ">" if big_endian else "<"
         self._stream = stream
         self._end = end
         self._big_endian = big_endian
-        self._tag_and_length = Struct(order + "HHL").unpack
-        self._tag_vr_length = Struct(order + "HH2sH").unpack
-        self._long_length = Struct(order + "L").unpack
+        self._tag_and_length = Struct(order + "HHL").unpack_from
+        self._short_length = Struct(order + "H").unpack_from
+        self._long_length = Struct(order + "L").unpack_from
+        self._window = b""
+        self._window_start = 0
+        self.position = stream.tell()
         self.count = 0
         self.pixel: PixelElement | None = None
 
     def data_set(self, end: int, *, implicit: bool, depth: int = 0, only_group: int | None = None) -> DataSet:
         """Read elements up to `end`, an item delimiter, Pixel Data, or the first tag outside `only_group`."""
         elements: dict[int, Element] = {}
-        while (start := self._stream.tell()) < end:
+        while (start := self.position) < end:
             tag, vr, length, element_implicit = self._header(implicit)
             if only_group is not None and tag >> 16 != only_group:
-                self._stream.seek(start)
+                self.position = start
                 break
             if tag == ITEM_DELIMITER:
                 break
             if tag in (ITEM, SEQUENCE_DELIMITER):
                 raise BadHeader(f"a sequence delimiter stands at byte {start}, outside any sequence")
-            offset = self._stream.tell()
+            offset = self.position
             if depth == 0 and tag in STOP:
                 self.pixel = PixelElement(offset, None if length == UNDEFINED else length, vr)
                 if tag != PIXEL_DATA:
@@ -115,25 +122,29 @@ class _Walker:
                 if wanted:
                     elements[tag] = Element(vr, b"", items)
                 continue
-            self._check_end(tag, offset, length, end)
+            if offset + length > end or offset + length > self._end:
+                self._refuse_length(tag, offset, length)
             if wanted and length <= MAX_VALUE_BYTES:
-                elements[tag] = Element(vr, self._stream.read(length), ())
-            else:
-                self._stream.seek(offset + length)
+                at = self._look(length)
+                elements[tag] = Element(vr, self._window[at : at + length], ())
+            self.position = offset + length
         return DataSet(elements, self._big_endian)
 
     def _header(self, implicit: bool) -> tuple[int, str, int, bool]:
         """Tag, value representation ("" when implicit), length, and whether this element is implicit."""
-        head = self._read(8)
-        group, element, length = self._tag_and_length(head)
+        at = self._look(8)
+        group, element, length = self._tag_and_length(self._window, at)
         tag = group << 16 | element
+        self.position += 8
         if implicit or group == 0xFFFE:
             return tag, "", length, implicit
-        vr = head[4:6]
+        vr = self._window[at + 4 : at + 6]
         if vr in LONG_VRS:
-            return tag, vr.decode("ascii"), self._long_length(self._read(4))[0], False
+            at = self._look(4)
+            self.position += 4
+            return tag, vr.decode("ascii"), self._long_length(self._window, at)[0], False
         if vr.isalpha() and vr.isupper() and vr.isascii():
-            return tag, vr.decode("ascii"), self._tag_vr_length(head)[3], False
+            return tag, vr.decode("ascii"), self._short_length(self._window, at + 6)[0], False
         return tag, "", length, True  # some writers fall back to implicit inside an explicit data set
 
     def _items(
@@ -142,32 +153,33 @@ class _Walker:
         """The items of a sequence; empty where it is only stepped over."""
         if depth >= MAX_DEPTH:
             raise BadHeader(f"sequences are nested more than {MAX_DEPTH} deep", tag=label(sequence))
-        start = self._stream.tell()
         if length != UNDEFINED:
-            self._check_end(sequence, start, length, end)
-            end = start + length
+            self._check_end(sequence, self.position, length, end)
+            end = self.position + length
         items: list[DataSet] = []
-        while self._stream.tell() < end:
-            group, element, item_length = self._tag_and_length(self._read(8))
+        while self.position < end:
+            at = self._look(8)
+            group, element, item_length = self._tag_and_length(self._window, at)
+            self.position += 8
             tag = group << 16 | element
             self._budget()
             if tag == SEQUENCE_DELIMITER:
                 return tuple(items)
             if tag != ITEM:
                 raise BadHeader(
-                    f"a sequence holds something other than items at byte {self._stream.tell() - 8}",
+                    f"a sequence holds something other than items at byte {self.position - 8}",
                     tag=label(sequence),
                 )
-            offset = self._stream.tell()
+            offset = self.position
             if item_length != UNDEFINED:
                 self._check_end(sequence, offset, item_length, end)
                 if not wanted:
-                    self._stream.seek(offset + item_length)
+                    self.position = offset + item_length
                     continue
             item_end = end if item_length == UNDEFINED else offset + item_length
             item = self.data_set(item_end, implicit=implicit, depth=depth + 1)
             if item_length != UNDEFINED:
-                self._stream.seek(item_end)
+                self.position = item_end
             if wanted:
                 items.append(item)
         if length == UNDEFINED:
@@ -180,19 +192,32 @@ class _Walker:
             raise BadHeader(f"the header holds more than {MAX_ELEMENTS} elements")
 
     def _check_end(self, tag: int, offset: int, length: int, end: int) -> None:
+        if offset + length > end or offset + length > self._end:
+            self._refuse_length(tag, offset, length)
+
+    def _refuse_length(self, tag: int, offset: int, length: int) -> NoReturn:
         if offset + length > self._end:
             missing = offset + length - self._end
             raise TruncatedFile(
                 f"the header ends {missing} bytes early; the file is cut short: send it again", tag=label(tag)
             )
-        if offset + length > end:
-            raise BadHeader(f"an element at byte {offset} is longer than the sequence item around it", tag=label(tag))
+        raise BadHeader(f"an element at byte {offset} is longer than the sequence item around it", tag=label(tag))
 
-    def _read(self, size: int) -> bytes:
-        data = self._stream.read(size)
-        if len(data) < size:
-            raise TruncatedFile("the file ends inside the header; send it again")
-        return data
+    def _look(self, size: int) -> int:
+        """Where in the window the next `size` bytes are; the window moves on where they are not all in it.
+
+        Raises:
+            TruncatedFile: the stream ends before.
+        """
+        at = self.position - self._window_start
+        if at < 0 or at + size > len(self._window):
+            self._stream.seek(self.position)
+            self._window = self._stream.read(max(size, WINDOW_BYTES))
+            self._window_start = self.position
+            if len(self._window) < size:
+                raise TruncatedFile("the file ends inside the header; send it again")
+            return 0
+        return at
 
 
 @contextmanager
@@ -221,6 +246,7 @@ def _read(stream: BinaryIO, end: int) -> DicomFile:
         meta = DataSet({}, big_endian=False)
         if has_preamble or start[:2] == b"\x02\x00":
             meta = walker.data_set(end, implicit=not _has_vr(stream), only_group=2)
+            stream.seek(walker.position)
         declared = meta.text(TRANSFER_SYNTAX_UID)
         syntax, implicit, big_endian = _encoding(stream, declared)
         if declared in SYNTAXES and SYNTAXES[declared].deflated:
