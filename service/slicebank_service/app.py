@@ -23,7 +23,18 @@ from slicebank_service.job_looks import JobLooks, Seen
 from slicebank_service.metrics import ServiceMetrics, StoreCollector
 from slicebank_service.middleware import BodyLimit, Keys, RequestIds
 from slicebank_service.pulse import Pulse, blobs_answer
-from slicebank_service.routers import bags, encoders, heads, health, jobs, metrics, predictions, series, workers
+from slicebank_service.routers import (
+    bags,
+    encoders,
+    heads,
+    health,
+    imports,
+    jobs,
+    metrics,
+    predictions,
+    series,
+    workers,
+)
 from slicebank_service.settings import ServiceSettings
 from slicebank_service.standing import Standing
 from slicebank_store.blobs import BlobStore, DirectoryBlobs
@@ -34,6 +45,7 @@ from slicebank_store.identity import ProjectKeys
 from slicebank_store.intake import StagedBytes, Staging
 from slicebank_store.intake.arrivals import Arrivals
 from slicebank_store.intake.limits import upload_limits
+from slicebank_store.pacs.sources import load_sources
 from slicebank_store.pseudonyms import Pseudonyms
 from slicebank_store.queue import TaskQueue
 
@@ -79,6 +91,7 @@ def create_app(
 
     Raises:
         ValueError: no API key is set.
+        BadSources: the settings that name PACS are not usable.
         PolicyFixed: the project was made with other policies than the settings ask for.
     """
     if settings.api_key is None or not settings.api_key.get_secret_value():
@@ -112,6 +125,7 @@ def create_app(
         pseudonyms=Pseudonyms(keys, settings.project, policies),
         limits=upload_limits(settings),
         arrivals=Arrivals(catalogue, staging, settings.project, quiet_s=settings.quiet_seconds),
+        sources=load_sources(settings),
         hub=hub,
         living_workers=living_workers,
         admission=admission,
@@ -150,7 +164,7 @@ def create_app(
     app.add_middleware(RequestIds, metrics=counted)
     app.include_router(health.router)
     app.include_router(metrics.router, dependencies=[Security(_BEARER)])
-    for module in (series, jobs, bags, encoders, heads, predictions, workers):
+    for module in (series, imports, jobs, bags, encoders, heads, predictions, workers):
         app.include_router(module.router, prefix="/v1", dependencies=[Security(_BEARER)])
     return app
 

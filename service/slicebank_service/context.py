@@ -22,6 +22,7 @@ from slicebank_store.catalogue import Catalogue
 from slicebank_store.intake import Staging
 from slicebank_store.intake.arrivals import Arrivals
 from slicebank_store.intake.limits import UploadLimits
+from slicebank_store.pacs.sources import Sources
 from slicebank_store.pseudonyms import Pseudonyms
 from slicebank_store.queue import TaskQueue
 from slicebank_store.workers import WorkerStatus
@@ -49,6 +50,7 @@ class Context:
         pseudonyms: what patients and studies are called.
         limits: of one upload.
         arrivals: gathers studies that come file by file.
+        sources: the PACS that imports may name.
         intake_limiter: bounds the uploads whose files are read side by side.
     """
 
@@ -61,6 +63,7 @@ class Context:
     pseudonyms: Pseudonyms
     limits: UploadLimits
     arrivals: Arrivals
+    sources: Sources
     hub: NotificationHub
     living_workers: LivingWorkers
     admission: Admission

@@ -150,6 +150,14 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "not_retryable": 409,
         "not_promotable": 409,
         "upload_missing": 410,
+        "bad_sources": 500,
+        "pacs_failed": 502,
+        "pacs_unavailable": 503,
+        "pacs_refused": 502,
+        "unknown_source": 404,
+        "study_not_found": 404,
+        "nothing_selected": 422,
+        "study_too_large": 413,
     }
 )
 

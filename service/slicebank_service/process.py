@@ -30,7 +30,16 @@ _GRACE_SECONDS = 5
 
 # uvicorn's access log says with paths what the middleware says with patterns, and paths carry identifiers; the multipart
 # parser logs a line for every byte that surprises it.
-_QUIETER = {"uvicorn.access": logging.WARNING, "python_multipart": logging.ERROR, "httptools": logging.WARNING}
+# Addresses of requests to a PACS carry what was asked, which may be a name.
+_QUIETER = {
+    "uvicorn.access": logging.WARNING,
+    "python_multipart": logging.ERROR,
+    "httptools": logging.WARNING,
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "pydicom": logging.CRITICAL,
+    "pynetdicom": logging.CRITICAL,
+}
 
 
 def run(arguments: list[str] | None) -> int:

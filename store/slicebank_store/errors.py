@@ -26,6 +26,14 @@ StoreError
 ├── NotPromotable           the head version is not trained
 ├── UnknownGroup            no such group in the project
 ├── PolicyFixed             the project was made with another policy
+├── BadSources              the settings that name PACS are not usable
+├── PacsError               a PACS did not give what was asked of it
+│   ├── PacsUnavailable     it does not answer, or stopped in the middle
+│   ├── PacsRefused         it says no
+│   ├── UnknownSource       the settings name no such PACS
+│   ├── StudyNotFound       it has no such study
+│   ├── NothingSelected     the rules leave no series of the study
+│   └── StudyTooLarge       more than one upload may bring
 └── UploadMissing           no such upload in staging
 """
 
@@ -202,3 +210,53 @@ class UploadMissing(StoreError):
     """Staging holds no such upload."""
 
     code = "upload_missing"
+
+
+class BadSources(StoreError):
+    """The settings that name PACS are not usable; the sentence says where, and never shows a value."""
+
+    code = "bad_sources"
+
+
+class PacsError(StoreError):
+    """A PACS did not give what was asked of it. Sentences name the PACS as the settings do, and nothing that it sent."""
+
+    code = "pacs_failed"
+    retryable: ClassVar[bool] = False
+
+
+class PacsUnavailable(PacsError):
+    """The PACS does not answer, or stopped in the middle; it may be asked again."""
+
+    code = "pacs_unavailable"
+    retryable = True
+
+
+class PacsRefused(PacsError):
+    """The PACS says no: another key, calling AE title or move destination is needed."""
+
+    code = "pacs_refused"
+
+
+class UnknownSource(PacsError):
+    """The settings name no such PACS."""
+
+    code = "unknown_source"
+
+
+class StudyNotFound(PacsError):
+    """The PACS has no such study."""
+
+    code = "study_not_found"
+
+
+class NothingSelected(PacsError):
+    """The PACS has the study, and the rules leave none of its series."""
+
+    code = "nothing_selected"
+
+
+class StudyTooLarge(PacsError):
+    """The study is more than one upload may bring."""
+
+    code = "study_too_large"

@@ -143,3 +143,10 @@ class UploadSettings(StoreSettings):
     max_series_slices: int = Field(
         10_000, ge=1, description="Slices of one series; a beating heart of 20 phases of 320 slices makes 6,400."
     )
+    pacs: SecretStr | None = Field(
+        default=None,
+        description="PACS that imports may name, as a JSON object: name to where it is and how it is asked.",
+    )
+    pacs_file: Path | None = Field(
+        default=None, description="The same as a TOML file with a table a PACS, readable by this user alone; not both."
+    )

@@ -15,7 +15,7 @@ from slicebank.cli.app import build_app
 from slicebank_models.heads.spec import TrainingSpec
 from slicebank_models.registry import DEFAULT_ENCODER, EncoderRegistry
 from slicebank_service.problems import FRAMEWORK_CODES, HTTP_STATUS
-from slicebank_service.routers import bags, encoders, heads, health, jobs, metrics, predictions, series, workers
+from slicebank_service.routers import bags, encoders, heads, health, imports, jobs, metrics, predictions, series, workers
 from slicebank_service.settings import ServiceSettings
 from slicebank_worker.settings import WorkerSettings
 
@@ -61,7 +61,7 @@ def test_every_documented_setting_exists() -> None:
 
 def test_every_route_is_explained() -> None:
     text = page("rest") + page("operations")
-    for module in (bags, encoders, heads, health, jobs, metrics, predictions, series, workers):
+    for module in (bags, encoders, heads, health, imports, jobs, metrics, predictions, series, workers):
         for route in module.router.routes:
             path = getattr(route, "path", "")
             assert path.rstrip("/") in text, path

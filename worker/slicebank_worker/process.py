@@ -22,6 +22,16 @@ from slicebank_worker.roles import open_role
 from slicebank_worker.runtime import Role, open_runtime
 from slicebank_worker.settings import WorkerSettings
 
+# Addresses of requests to a PACS carry identifiers, and so do the library's lines about what it sends.
+_QUIETER = {
+    "celery": logging.WARNING,
+    "kombu": logging.WARNING,
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "pydicom": logging.CRITICAL,
+    "pynetdicom": logging.CRITICAL,
+}
+
 
 def run(arguments: list[str] | None) -> int:
     """Works until it is told to stop; gives the exit status."""
@@ -31,7 +41,7 @@ def run(arguments: list[str] | None) -> int:
     settings = WorkerSettings()
     keep_freed_memory()
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a time beside every counter would double what Prometheus stores
-    configure_logging(settings.log_level, quieter={"celery": logging.WARNING, "kombu": logging.WARNING})
+    configure_logging(settings.log_level, quieter=_QUIETER)
     try:
         with ExitStack() as stack:
             runtime = stack.enter_context(open_runtime(settings, role))

@@ -14,6 +14,7 @@ import torch
 from slicebank_models.inference import FrozenEncoder
 from slicebank_models.loading import load_encoder
 from slicebank_models.registry import DEFAULT_ENCODER
+from slicebank_store.pacs.sources import load_sources
 from slicebank_store.workers import WorkerStatus
 from slicebank_worker.device import Runners, plan_runners
 from slicebank_worker.engine import EncoderKey
@@ -54,6 +55,7 @@ def open_role(runtime: Runtime, role: Role) -> Iterator[RoleService]:
 
     Raises:
         NoSuchDevice: the device asked for is not there.
+        BadSources: the settings that name PACS are not usable.
     """
     if role is Role.TRAIN:
         # Small matrices gain little from more, and an embed worker may need the other half.
@@ -81,7 +83,7 @@ def _embedding(runtime: Runtime) -> Iterator[RoleService]:
         runtime.metrics.register(
             EngineCollector(engine.usage, lambda: series.slices, lambda: series.decoding_s, settings.decode_threads)
         )
-        importer = Importer(runtime)
+        importer = Importer(runtime, load_sources(settings))
         embedder = Embedder(runtime, series)
 
         def run(hold: Hold) -> bool:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from slicebank_store.catalogue.records import JobRecord
+from slicebank_store.errors import PacsError
+from slicebank_store.pacs.sources import Sources
 from slicebank_store.types import JobKind, StudySource
+from slicebank_worker.errors import PacsFailed
 from slicebank_worker.jobs.imports.arrival import gather_arrival
+from slicebank_worker.jobs.imports.pulling import pull_study
 from slicebank_worker.jobs.imports.taking_in import take_study_in
 from slicebank_worker.leases import Hold
 from slicebank_worker.runtime import Runtime
@@ -20,12 +24,24 @@ def takes_study_in(job: JobRecord) -> bool:
 class Importer:
     """Runs the import jobs of studies. Any thread may call it."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, sources: Sources) -> None:
+        """Runs nothing yet.
+
+        Args:
+            runtime: the process's collaborators.
+            sources: the PACS that may be asked.
+        """
         self._runtime = runtime
+        self._sources = sources
 
     def run(self, hold: Hold) -> bool:
         """Runs one job and commits what it found under its lease.
 
         Killed anywhere and run again, it names the same series and jobs: files are removed only when its end is written down.
         """
-        return take_study_in(self._runtime, hold, gather_arrival(self._runtime, hold))
+        if StudySource(hold.lease.job.params["source"]) is StudySource.ARRIVAL:
+            return take_study_in(self._runtime, hold, gather_arrival(self._runtime, hold))
+        try:
+            return pull_study(self._runtime, self._sources, hold)
+        except PacsError as error:
+            raise PacsFailed(str(error), error.code, retryable=error.retryable) from error

@@ -1,0 +1,1 @@
+"""Asking a PACS for studies: by DICOMweb and by DIMSE."""

@@ -1,0 +1,185 @@
+"""A PACS by DICOMweb: QIDO-RS for what it has, WADO-RS for the instances, written to files as they come (PS3.18 sections 10.4 and 10.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+
+import httpx
+
+from slicebank_store.errors import PacsRefused, PacsUnavailable
+from slicebank_store.multipart_related import MalformedMultipart, RelatedParts
+from slicebank_store.pacs.asking import is_uid
+from slicebank_store.pacs.basket import SeriesBasket
+from slicebank_store.pacs.selecting import SeriesFacts
+from slicebank_store.pacs.sources import DicomWebSource
+
+_JSON = "application/dicom+json"
+# As they are stored: a transcoded instance is another one, and costs the PACS time.
+_INSTANCES = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+_PAGE = 200
+_BLOCK_BYTES = 1 << 20
+_MAX_JSON_BYTES = 64 << 20
+_ABOUT_SERIES = ("00080060", "0008103E", "00180050", "00181210", "00201209")
+
+
+class DicomWebClient:
+    """One PACS. Used by one thread."""
+
+    def __init__(self, name: str, source: DicomWebSource) -> None:
+        headers = {key: value.get_secret_value() for key, value in source.headers.items()}
+        if source.token is not None:
+            headers["Authorization"] = f"Bearer {source.token.get_secret_value()}"
+        auth = None
+        if source.username is not None:
+            password = "" if source.password is None else source.password.get_secret_value()
+            auth = httpx.BasicAuth(source.username, password)
+        self._name = name
+        self._client = httpx.Client(
+            base_url=source.url.rstrip("/"),
+            headers=headers,
+            auth=auth,
+            verify=source.verify if isinstance(source.verify, bool) else str(source.verify),
+            timeout=source.timeout_seconds,
+            # What the settings name is asked, and nothing that it points to.
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def find_studies(self, query: Mapping[str, str], limit: int) -> list[str]:
+        """StudyInstanceUIDs that match, at most `limit`."""
+        found: dict[str, None] = {}
+        while len(found) < limit:
+            page = self._json("/studies", {**query, "limit": str(_PAGE), "offset": str(len(found))})
+            uids = [uid for item in page if is_uid(uid := _text(item, "0020000D") or "")]
+            known = len(found)
+            found |= dict.fromkeys(uids)
+            # A PACS that pays no heed to the offset gives the same page for ever.
+            if not page or len(found) == known:
+                break
+        return list(found)[:limit]
+
+    def find_series(self, study_uid: str) -> list[SeriesFacts]:
+        """What the PACS says of the series of a study; none where it has no such study."""
+        found: dict[str, SeriesFacts] = {}
+        while True:
+            asked = {"includefield": ",".join(_ABOUT_SERIES), "limit": str(_PAGE), "offset": str(len(found))}
+            page = self._json(f"/studies/{study_uid}/series", asked)
+            known = len(found)
+            for item in page:
+                series_uid = _text(item, "0020000E") or ""
+                if is_uid(series_uid):
+                    found.setdefault(series_uid, _facts(series_uid, item))
+            if len(page) < _PAGE or len(found) == known:
+                return list(found.values())
+
+    def first_instance(self, study_uid: str, series_uid: str) -> SeriesFacts:
+        """What the header of one instance says of a series."""
+        series = f"/studies/{study_uid}/series/{series_uid}"
+        for item in self._json(f"{series}/instances", {"limit": "1"}):
+            sop_uid = _text(item, "00080018") or ""
+            if is_uid(sop_uid):
+                for header in self._json(f"{series}/instances/{sop_uid}/metadata", {}):
+                    # A header knows nothing of how many others there are.
+                    return _facts(series_uid, {key: value for key, value in header.items() if key != "00201209"})
+        return SeriesFacts(series_uid)
+
+    def fetch_series(self, study_uid: str, series_uid: str, into: SeriesBasket) -> None:
+        """Writes the instances of a series to files."""
+        path = f"/studies/{study_uid}/series/{series_uid}"
+
+        def write(answer: httpx.Response) -> None:
+            parts = RelatedParts(answer.headers.get("content-type", ""), place=lambda _number, _media: into.new())
+            try:
+                for block in answer.iter_bytes(_BLOCK_BYTES):
+                    into.count(len(block))
+                    parts.feed(block)
+                parts.finish()
+            finally:
+                parts.close()
+
+        self._ask(path, {}, _INSTANCES, write)
+
+    def _json(self, path: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        body = bytearray()
+
+        def read(answer: httpx.Response) -> None:
+            for block in answer.iter_bytes(_BLOCK_BYTES):
+                body.extend(block)
+                if len(body) > _MAX_JSON_BYTES:
+                    raise PacsRefused(f"PACS {self._name} answers more than can be read: ask for less at a time.")
+
+        self._ask(path, query, _JSON, read)
+        if not body:
+            return []
+        try:
+            found = httpx.Response(200, content=bytes(body)).json()
+        except ValueError as error:
+            raise PacsRefused(f"PACS {self._name} does not answer in DICOM JSON: see that its URL is right.") from error
+        return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+    def _ask(self, path: str, query: Mapping[str, str], accept: str, read: Callable[[httpx.Response], None]) -> None:
+        """Sends a GET and reads the answer; an empty or missing resource is not read.
+
+        Raises:
+            PacsUnavailable: it may be asked again.
+            PacsRefused: it says no.
+        """
+        try:
+            with self._client.stream("GET", path + _written(query), headers={"Accept": accept}) as answer:
+                status = answer.status_code
+                if status == httpx.codes.OK:
+                    read(answer)
+                elif status not in (httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND):
+                    refused = status < httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.TOO_MANY_REQUESTS
+                    kind = PacsRefused if refused else PacsUnavailable
+                    raise kind(f"PACS {self._name} answers {status}.")
+        except (httpx.TransportError, MalformedMultipart) as error:
+            msg = f"PACS {self._name} does not answer, or not to the end ({type(error).__name__})."
+            raise PacsUnavailable(msg) from None
+
+
+def _written(query: Mapping[str, str]) -> str:
+    """A query as part of a URL: wildcards as they are, because Orthanc 1.10 knows none that are percent-encoded."""
+    return "?" + urlencode(query, quote_via=quote, safe="*?") if query else ""
+
+
+def _facts(series_uid: str, item: Mapping[str, Any]) -> SeriesFacts:
+    return SeriesFacts(
+        series_uid,
+        modality=_text(item, "00080060"),
+        description=_text(item, "0008103E"),
+        kernel=_text(item, "00181210"),
+        thickness_mm=_number(item, "00180050"),
+        n_images=None if (count := _number(item, "00201209")) is None else int(count),
+    )
+
+
+def _values(item: Mapping[str, Any], tag: str) -> list[Any]:
+    element = item.get(tag)
+    found = element.get("Value") if isinstance(element, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _text(item: Mapping[str, Any], tag: str) -> str | None:
+    found = [value.strip() for value in _values(item, tag) if isinstance(value, str)]
+    return "\\".join(found) or None
+
+
+def _number(item: Mapping[str, Any], tag: str) -> float | None:
+    for value in _values(item, tag):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            continue
+    return None
