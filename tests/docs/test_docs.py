@@ -15,7 +15,18 @@ from slicebank.cli.app import build_app
 from slicebank_models.heads.spec import TrainingSpec
 from slicebank_models.registry import DEFAULT_ENCODER, EncoderRegistry
 from slicebank_service.problems import FRAMEWORK_CODES, HTTP_STATUS
-from slicebank_service.routers import bags, encoders, heads, health, imports, jobs, metrics, predictions, series, workers
+from slicebank_service.routers import (
+    bags,
+    encoders,
+    heads,
+    health,
+    imports,
+    jobs,
+    metrics,
+    predictions,
+    series,
+    workers,
+)
 from slicebank_service.settings import ServiceSettings
 from slicebank_worker.settings import WorkerSettings
 

@@ -276,7 +276,7 @@ def test_routes_are_those_of_this_version_and_no_stubs(empty_api: Api) -> None:
     assert found == {
         "GET /health", "GET /ready", "GET /metrics",
         "POST /series", "GET /series", "GET /series/{series_uid}", "DELETE /series/{series_uid}",
-        "POST /series/{series_uid}/bags",
+        "POST /series/{series_uid}/bags", "POST /imports", "GET /sources",
         "GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/events", "POST /jobs/{job_id}/cancel",
         "POST /jobs/{job_id}/retry",
         "GET /bags", "GET /bags/{bag_id}", "DELETE /bags/{bag_id}", "GET /bags/{bag_id}/file",

@@ -18,6 +18,7 @@ from slicebank_service.intake.take_in import intake_request
 from slicebank_store.catalogue.jobs import Beat
 from slicebank_store.catalogue.records import JobRecord
 from slicebank_store.intake.arrivals import Arrivals
+from slicebank_store.pacs.sources import Sources
 from slicebank_store.types import JobKind, JobState
 from slicebank_worker.errors import JobCancelled
 from slicebank_worker.jobs.imports import Importer
@@ -158,7 +159,7 @@ def die_once(workshop: Workshop, fate: Fate) -> bool:
     )
     hold = Hold(lease, runtime.leases.stopping, lambda _hold: None)
     try:
-        Importer(doomed).run(hold)
+        Importer(doomed, Sources({})).run(hold)
     except Killed:
         runtime.catalogue.jobs.sweep(time.time(), redispatch_after_s=3600, silent=runtime.catalogue.jobs.held())
         return True
@@ -202,7 +203,7 @@ def test_a_cancelled_import_stops_between_two_files(workshop: Workshop, sender: 
     hold = Hold(lease, workshop.runtime.leases.stopping, lambda _hold: None)
     hold.beat = Beat.CANCEL
     with pytest.raises(JobCancelled):
-        Importer(workshop.runtime).run(hold)
+        Importer(workshop.runtime, Sources({})).run(hold)
     assert catalogue.series.list("default").items == []
 
 
