@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-import anyio
 import anyio.to_thread
 import structlog
 from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from slicebank_imaging.options import ImportOptions
 from slicebank_models.registry import DEFAULT_ENCODER
-from slicebank_service.admission import EMBED_KINDS, full_disks_said
+from slicebank_service.admission import EMBED_KINDS
 from slicebank_service.answers.series import (
     BagAsked,
     SeriesDetail,
     SeriesPage,
     UploadAnswer,
-    refused_series,
-    rejected,
     series_detail,
     series_view,
-    uploaded,
 )
 from slicebank_service.context import ID_PATTERN, AskedStudyUid, Context, Ctx, SeriesUid
-from slicebank_service.errors import NothingUsable
+from slicebank_service.intake.asked import AskedOfIntake, wanted
+from slicebank_service.intake.outcome import answer_to, check_usable
+from slicebank_service.intake.staged import staged
 from slicebank_service.recipes import STANDARD, recipe_of
-from slicebank_service.removal import remove_files, remove_uploads
-from slicebank_service.waiting import wait_until_final
+from slicebank_service.removal import remove_files
 from slicebank_store.dispatching import dispatch
-from slicebank_store.errors import CatalogueUnavailable, UnknownSeries
+from slicebank_store.errors import UnknownSeries
 from slicebank_store.types import BagLevel, JobKind, Priority
 
 if TYPE_CHECKING:
@@ -80,59 +76,20 @@ class BagRequest(BaseModel):
     },
 )
 async def upload_series(
-    context: Ctx,
-    request: Request,
-    response: Response,
-    encoder: Annotated[str, Query(pattern=ID_PATTERN)] = DEFAULT_ENCODER,
-    priority: Priority = Priority.INTERACTIVE,
-    embed: bool = True,
-    retain: bool = False,
-    stack: int | Literal["all"] | None = None,
-    patient: PatientID = None,
-    study_uid: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
-    wait: Wait = 0.0,
-    assume_rescale: str | None = None,
-    force: str | None = None,
+    context: Ctx, request: Request, response: Response, asked: AskedOfIntake, wait: Wait = 0.0
 ) -> UploadAnswer:
     """Takes CT series in: answers what was accepted and, file by file, what was not and why; embedding goes on in jobs.
 
     202 while jobs are at work, 200 when all are final, 422 where nothing was usable. While too much waits already the answer is 429 with
     Retry-After, and 507 while a disk is nearly full, before the body is read: whether the series is known cannot be told by then.
     """
-    # Here and below, because intake brings pydicom and numpy, and a service should answer before its first upload.
-    from slicebank_service.intake.take_in import intake_request
-
-    wanted = intake_request(
-        await anyio.to_thread.run_sync(context.registry.get, encoder),
-        embed=embed,
-        priority=priority,
-        retain=retain,
-        stack=stack,
-        patient=patient,
-        study_uid=study_uid,
-        options=ImportOptions.parse(assume_rescale, force),
-    )
+    request_of = await anyio.to_thread.run_sync(wanted, context, asked)
     with context.metrics.upload():
         await anyio.to_thread.run_sync(context.admission.check_upload, _length(request))
-        intake = await _staged(context, request, wanted)
-        if not intake.taken:
-            raise NothingUsable(
-                f"none of the {len(intake.rejected)} files can be used; `rejected` says why, file by file",
-                rejected=[rejected(item).model_dump() for item in intake.rejected],
-                refused_series=[refused_series(item).model_dump() for item in intake.refused_series],
-            )
-    job_ids = [item.submitted.job_id for item in intake.taken]
-    try:
-        jobs = {job.job_id: job for job in await wait_until_final(context, request, job_ids, wait)}
-    except CatalogueUnavailable:
-        jobs = {}  # what was taken in is taken in; its state is told as it was then
-    if jobs and all(job.state.final for job in jobs.values()):
-        response.status_code = 200
-    return UploadAnswer(
-        series=[uploaded(item, jobs.get(item.submitted.job_id)) for item in intake.taken],
-        rejected=[rejected(item) for item in intake.rejected],
-        refused_series=[refused_series(item) for item in intake.refused_series],
-    )
+        intake = await _received(context, request, request_of)
+        await anyio.to_thread.run_sync(check_usable, context, intake, request_of)
+    answer, response.status_code = await answer_to(context, request, intake, wait)
+    return answer
 
 
 @router.get("")
@@ -206,54 +163,28 @@ def make_bag(
     )
 
 
-async def _staged(context: Context, request: Request, wanted: IntakeRequest) -> Intake:
-    """Receives an upload into staging and takes it in; whatever happens, staging then holds what jobs need and nothing else."""
+async def _received(context: Context, request: Request, wanted: IntakeRequest) -> Intake:
+    """Receives an upload into staging and takes it in."""
+    # Here, because intake brings pydicom and numpy, and a service should answer before its first upload.
     from slicebank_service.intake.receive import receive
     from slicebank_service.intake.take_in import take_in
 
     settings = context.settings
-    with full_disks_said():
-        upload = await anyio.to_thread.run_sync(context.staging.new)
-    unsure = False
-    try:
-        with full_disks_said():
-            received = await receive(
-                request.stream(),
-                upload.folder,
-                content_type=request.headers.get("content-type", ""),
-                content_encoding=request.headers.get("content-encoding", ""),
-                content_digest=request.headers.get("content-digest", ""),
-                max_bytes=settings.max_upload_bytes,
-                max_files=settings.max_upload_files,
-                check_room=context.admission.check_disks,
-            )
-            log.info(
-                "upload_received",
-                upload_id=upload.upload_id,
-                bytes=received.size_bytes,
-                bodies=len(received.files),
-            )
-            return await anyio.to_thread.run_sync(
-                take_in, context, upload, received, wanted, limiter=context.intake_limiter
-            )
-    except CatalogueUnavailable:
-        # The connection may have broken while a job was committed, which then needs the files: the sweep of staging removes them if none does.
-        unsure = True
-        raise
-    finally:
-        # A client that goes away cancels this task, and its files must go all the same.
-        if not unsure:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(_tidy, context, upload.upload_id)
-
-
-def _tidy(context: Context, upload_id: str) -> None:
-    context.staging.settle(upload_id)
-    try:
-        remove_uploads(context, [upload_id])
-    except CatalogueUnavailable as error:
-        # Whether a job needs the files cannot be told now; the sweep of staging removes them if none does.
-        log.warning("upload_not_tidied", upload_id=upload_id, detail=str(error))
+    async with staged(context) as upload:
+        received = await receive(
+            request.stream(),
+            upload.folder,
+            content_type=request.headers.get("content-type", ""),
+            content_encoding=request.headers.get("content-encoding", ""),
+            content_digest=request.headers.get("content-digest", ""),
+            max_bytes=settings.max_upload_bytes,
+            max_files=settings.max_upload_files,
+            check_room=context.admission.check_disks,
+        )
+        log.info("upload_received", upload_id=upload.upload_id, bytes=received.size_bytes, bodies=len(received.files))
+        return await anyio.to_thread.run_sync(
+            take_in, context, upload, received, wanted, limiter=context.intake_limiter
+        )
 
 
 def _length(request: Request) -> int | None:
