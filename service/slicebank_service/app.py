@@ -25,6 +25,7 @@ from slicebank_service.middleware import BodyLimit, Keys, RequestIds
 from slicebank_service.pulse import Pulse, blobs_answer
 from slicebank_service.routers import (
     bags,
+    dicomweb,
     encoders,
     heads,
     health,
@@ -59,6 +60,7 @@ _STREAMING = (
     ("POST", "/v1/series"),
     ("POST", "/v1/uploads"),
     ("PATCH", "/v1/uploads/[^/]+"),
+    ("POST", "/dicomweb/studies(/[^/]+)?"),
 )
 
 
@@ -164,6 +166,7 @@ def create_app(
     app.add_middleware(RequestIds, metrics=counted)
     app.include_router(health.router)
     app.include_router(metrics.router, dependencies=[Security(_BEARER)])
+    app.include_router(dicomweb.router, dependencies=[Security(_BEARER)])
     for module in (series, imports, jobs, bags, encoders, heads, predictions, workers):
         app.include_router(module.router, prefix="/v1", dependencies=[Security(_BEARER)])
     return app

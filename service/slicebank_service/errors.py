@@ -27,6 +27,7 @@ ServiceError
 ├── PredictionFailed        the job that should have answered failed or was cancelled; carries the job
 │   └── DependencyFailed    the job that should have made its bag did; carries the job that waited
 ├── BadRequest              a value of the request makes no sense
+├── NotOffered              a service of DICOMweb that is not offered here
 └── RangeNotSatisfiable     the asked byte range lies outside the file
 """
 
@@ -220,6 +221,12 @@ class BadRequest(ServiceError):
     """A value of the request makes no sense."""
 
     code = "bad_request"
+
+
+class NotOffered(ServiceError):
+    """DICOMweb knows this service, and it is not offered here."""
+
+    code = "not_offered"
 
 
 class RangeNotSatisfiable(ServiceError):

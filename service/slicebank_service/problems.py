@@ -58,6 +58,7 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "prediction_failed": 500,
         "dependency_failed": 409,
         "bad_request": 422,
+        "not_offered": 501,
         "range_not_satisfiable": 416,
         # imaging
         "imaging_error": 422,
@@ -150,6 +151,7 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "not_retryable": 409,
         "not_promotable": 409,
         "upload_missing": 410,
+        "search_too_broad": 413,
         "bad_sources": 500,
         "pacs_failed": 502,
         "pacs_unavailable": 503,

@@ -34,7 +34,8 @@ StoreError
 │   ├── StudyNotFound       it has no such study
 │   ├── NothingSelected     the rules leave no series of the study
 │   └── StudyTooLarge       more than one upload may bring
-└── UploadMissing           no such upload in staging
+├── UploadMissing           no such upload in staging
+└── SearchTooBroad          a search that would read too much of the catalogue
 """
 
 from __future__ import annotations
@@ -210,6 +211,12 @@ class UploadMissing(StoreError):
     """Staging holds no such upload."""
 
     code = "upload_missing"
+
+
+class SearchTooBroad(StoreError):
+    """A search would have to read more of the catalogue than one may."""
+
+    code = "search_too_broad"
 
 
 class BadSources(StoreError):

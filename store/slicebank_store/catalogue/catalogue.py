@@ -18,6 +18,7 @@ from slicebank_store.catalogue.jobs import Jobs
 from slicebank_store.catalogue.known_uploads import KnownUploads
 from slicebank_store.catalogue.predictions import Predictions
 from slicebank_store.catalogue.projects import Projects
+from slicebank_store.catalogue.qido import Qido
 from slicebank_store.catalogue.schema import check_schema, upgrade_schema
 from slicebank_store.catalogue.series import Series
 from slicebank_store.catalogue.standstill import Standstill
@@ -39,6 +40,7 @@ class Catalogue:
         known_uploads: uploads by what their sender calls them.
         arriving: jobs of studies that are still arriving.
         groups: jobs asked for together.
+        qido: searches of DICOMweb.
         projects: policies.
         deletions: removing series, bags and heads.
         doomed: blobs that deletions left to be deleted.
@@ -58,6 +60,7 @@ class Catalogue:
         self.known_uploads = KnownUploads(database)
         self.arriving = Arriving(database, clock)
         self.groups = Groups(database, clock)
+        self.qido = Qido(database)
         self.projects = Projects(database, clock)
         self.deletions = Deletions(database, clock)
         self.doomed = Doomed(database)
