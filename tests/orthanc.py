@@ -42,6 +42,11 @@ class Orthanc:
         """The same for DIMSE."""
         return {"kind": "dimse", "host": "127.0.0.1", "port": self.dicom_port, "called_aet": "ORTHANC", **more}
 
+    def held(self, study_uid: str) -> list[str]:
+        """Its own ids of a study."""
+        found: list[dict[str, str]] = self.rest.post("/tools/lookup", content=study_uid).json()
+        return [item["ID"] for item in found if item["Type"] == "Study"]
+
     def load(self, files: Iterable[Path | bytes]) -> None:
         for file in files:
             content = file if isinstance(file, bytes) else file.read_bytes()

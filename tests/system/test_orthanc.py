@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +15,8 @@ import httpx
 import pydicom
 import pytest
 
-from tests.orthanc import Orthanc, orthanc_running
-from tests.system.conftest import Service, start_service, stop_service
+from tests.orthanc import Orthanc, free_port, orthanc_running
+from tests.system.conftest import Service, start_service, stop_service, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.realct]
 
@@ -20,8 +24,13 @@ HEAD, CHEST = "ge_head_tilt_variable_spacing", "ge_chest_with_scout_and_seg"
 
 
 @pytest.fixture(scope="module")
-def orthanc(real_ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with orthanc_running(tmp_path_factory.mktemp("orthanc")) as running:
+def listener_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def orthanc(real_ct: Path, tmp_path_factory: pytest.TempPathFactory, listener_port: int) -> Iterator[Orthanc]:
+    with orthanc_running(tmp_path_factory.mktemp("orthanc"), listener_port=listener_port) as running:
         for folder in (HEAD, CHEST):
             running.load(path for path in files_of(real_ct, folder))
         yield running
@@ -29,10 +38,48 @@ def orthanc(real_ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def service(orthanc: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    pacs = {"web": orthanc.dicomweb, "get": orthanc.dimse()}
-    running = start_service(tmp_path_factory.mktemp("service") / "data", SLICEBANK_PACS=json.dumps(pacs))
+    move = orthanc.dimse(retrieve="c-move", move_destination="SLICEBANK")
+    pacs = {"web": orthanc.dicomweb, "get": orthanc.dimse(), "move": move}
+    running = start_service(
+        tmp_path_factory.mktemp("service") / "data",
+        SLICEBANK_PACS=json.dumps(pacs),
+        SLICEBANK_QUIET_SECONDS="1",
+        SLICEBANK_INTAKE_ENCODER="hu_statistics",
+    )
     yield running
     stop_service(running)
+
+
+@pytest.fixture(scope="module")
+def listener(service: Service, listener_port: int) -> Iterator[None]:
+    """`slicebank listen` beside the service."""
+    log = (service.data_dir / "logs" / "listener.log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "slicebank_service.dicom_network"],
+        env={
+            **os.environ,
+            "SLICEBANK_DATA_DIR": str(service.data_dir),
+            "SLICEBANK_LISTEN_PORT": str(listener_port),
+            "SLICEBANK_QUIET_SECONDS": "1",
+            "SLICEBANK_INTAKE_ENCODER": "hu_statistics",
+        },
+        stdout=log,
+        stderr=log,
+    )
+    log.close()
+    wait_until(lambda: process.poll() is not None or accepts(listener_port), "the listener")
+    assert process.poll() is None, service.log("listener")
+    yield
+    process.terminate()
+    process.wait(30)
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +111,24 @@ def pull(api: httpx.Client, **asked: Any) -> dict[str, Any]:
     return job
 
 
+def arrived(api: httpx.Client, study_uid: str, before: int) -> dict[str, Any]:
+    """The job that took in what was pushed."""
+    found: list[dict[str, Any]] = []
+
+    def look() -> bool:
+        items = api.get("/v1/jobs", params={"study_uid": study_uid, "kind": "import"}).json()["items"]
+        found[:] = [item for item in items if item["state"] in ("succeeded", "failed")]
+        return len(found) > before
+
+    wait_until(look, "the job of what was pushed", 60)
+    assert found[0]["state"] == "succeeded", found[0]
+    return found[0]
+
+
+def imports_of(api: httpx.Client, study_uid: str) -> int:
+    return len(api.get("/v1/jobs", params={"study_uid": study_uid, "kind": "import"}).json()["items"])
+
+
 def rows_of(api: httpx.Client, job: dict[str, Any]) -> list[int]:
     """Slices of every bag that came of an import, the fewest first."""
     found = []
@@ -88,6 +153,38 @@ def test_a_chest_comes_without_its_scout_and_segmentations(api: httpx.Client, re
     assert {item["rule"] for item in job["result"]["left_out"]} == {"modality", "min_images"}
     again = pull(api, source="get", study_uids=[study], select={"min_images": 10})
     assert again["result"]["series"][0]["bag_id"] == job["result"]["series"][0]["bag_id"]
+
+
+@pytest.mark.usefixtures("listener")
+def test_a_head_is_moved_to_the_listener(api: httpx.Client, real_ct: Path) -> None:
+    job = pull(api, source="move", study_uids=[study_of(real_ct, HEAD)])
+    assert job["result"]["n_sent"] == 28
+    arrival = api.get(f"/v1/jobs/{job['result']['arrival_job_id']}", params={"wait": 60}).json()
+    assert rows_of(api, arrival) == [28]
+
+
+@pytest.mark.usefixtures("listener")
+def test_orthanc_pushes_by_c_store(api: httpx.Client, orthanc: Orthanc, real_ct: Path) -> None:
+    study = study_of(real_ct, HEAD)
+    before = imports_of(api, study)
+    answer = orthanc.rest.post("/modalities/slicebank/store", json=orthanc.held(study))
+    assert answer.status_code == 200, answer.text
+    assert rows_of(api, arrived(api, study, before)) == [28]
+
+
+def test_orthanc_pushes_by_stow(api: httpx.Client, service: Service, orthanc: Orthanc, real_ct: Path) -> None:
+    study = study_of(real_ct, HEAD)
+    before = imports_of(api, study)
+    server = {
+        "Url": f"{str(api.base_url).rstrip('/')}/dicomweb",
+        "HttpHeaders": {"Authorization": api.headers["Authorization"]},
+    }
+    assert orthanc.rest.put("/dicom-web/servers/slicebank", json=server).status_code == 200
+    answer = orthanc.rest.post(
+        "/dicom-web/servers/slicebank/stow", json={"Resources": orthanc.held(study), "Synchronous": True}
+    )
+    assert answer.status_code == 200, answer.text
+    assert rows_of(api, arrived(api, study, before)) == [28]
 
 
 def test_nothing_that_the_pacs_said_is_in_the_logs(service: Service, api: httpx.Client, real_ct: Path) -> None:

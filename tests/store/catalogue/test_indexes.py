@@ -71,6 +71,7 @@ LOOKUPS: dict[str, Ask] = {
     "claim": lambda c: c.jobs.claim(job_id(140), worker="w", lease_s=1),
     "claim the next": lambda c: c.jobs.claim_next("embed", worker="w", lease_s=1),
     "sweep": lambda c: c.jobs.sweep(1e10, redispatch_after_s=1),
+    "next import": lambda c: (c.jobs.next_import(0.0), c.jobs.next_import(1e10)),
     "cancel": lambda c: c.jobs.request_cancel(PROJECT, job_id(570)),
     "head": lambda c: (c.heads.resolve(PROJECT, "n2"), c.heads.versions(PROJECT, "n2")),
     "upload": lambda c: c.submissions.submit_series(series_of(stack_of(range(9))), request_of()),
