@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,14 @@ from slicebank import Client, Retries
 from slicebank.cli import main
 from tests.client.shell import Run
 from tests.client.speaking_server import KEY, SpeakingServer, serving
+
+
+@pytest.fixture(autouse=True)
+def state_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the client remembers is each test's own."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("SLICEBANK_STATE_DIR", str(folder))
+    return folder
 
 
 @pytest.fixture

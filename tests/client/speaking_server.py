@@ -129,9 +129,10 @@ def serving() -> Iterator[SpeakingServer]:
             if "Content-Length" not in reply.headers:
                 self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            if self.command != "HEAD":
+                self.wfile.write(content)
 
-        do_GET = do_POST = do_DELETE = _handle  # noqa: N815 - http.server's own names
+        do_GET = do_POST = do_DELETE = do_HEAD = do_PATCH = _handle  # noqa: N815 - http.server's own names
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

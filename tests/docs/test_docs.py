@@ -66,7 +66,7 @@ def test_every_setting_is_explained(settings: type[BaseSettings]) -> None:
 
 def test_every_documented_setting_exists() -> None:
     known = {name.upper() for settings in (ServiceSettings, WorkerSettings) for name in settings.model_fields}
-    client = {"URL", "API_KEY", "DATA_DIR", "TEST_DATA"}
+    client = {"URL", "API_KEY", "DATA_DIR", "STATE_DIR", "TEST_DATA"}
     for path in PAGES:
         assert set(re.findall(r"SLICEBANK_([A-Z0-9_]+)", path.read_text())) - known - client == set(), path.name
 

@@ -11,11 +11,14 @@ import httpx
 
 from slicebank.resources import (
     BagsResource,
+    CohortsResource,
     EncodersResource,
     HeadsResource,
+    ImportsResource,
     JobsResource,
     PredictionsResource,
     SeriesResource,
+    SourcesResource,
     WorkersResource,
 )
 from slicebank.retrying import OnWait, Retrier, Retries
@@ -32,6 +35,9 @@ class Client:
     Attributes:
         series: upload, look up, remove, embed again.
         jobs: wait, follow, cancel, retry.
+        cohorts: submit a table of cases, follow, cancel, retry.
+        imports: have studies pulled from a PACS.
+        sources: the PACS that the server knows.
         bags: download and load.
         encoders: cards.
         heads: train, promote, predict.
@@ -73,6 +79,9 @@ class Client:
         self.jobs = JobsResource(self._transport)
         state = default_state_dir() if state_dir is None else Path(state_dir).expanduser()
         self.series = SeriesResource(self._transport, state)
+        self.cohorts = CohortsResource(self._transport, state)
+        self.imports = ImportsResource(self._transport)
+        self.sources = SourcesResource(self._transport)
         self.bags = BagsResource(self._transport)
         self.encoders = EncodersResource(self._transport)
         self.predictions = PredictionsResource(self._transport)

@@ -8,7 +8,8 @@ SlicebankError
 │   ├── PathNotFound          a path that was named does not exist or cannot be read
 │   ├── NothingToUpload       no file that could be CT
 │   ├── FileChanged           a file changed while it was being sent
-│   └── BadLabels             a labels table that cannot be sent
+│   ├── BadLabels             a labels table that cannot be sent
+│   └── BadTable              a table of a cohort that cannot be read
 ├── TransportError
 │   ├── ConnectionFailed      nobody answers at the address
 │   ├── RequestTimedOut       no answer in time
@@ -19,6 +20,7 @@ SlicebankError
 │   ├── JobFailed
 │   ├── JobCancelled
 │   └── WaitTimedOut          the job goes on, only the waiting ended
+├── CohortTimedOut            the cohort goes on, only the waiting ended
 └── ApiError                  the server said no; `code`, `status`, `request_id` are its own
     ├── NotAuthorised         401, 403
     ├── NotFound              404
@@ -115,6 +117,13 @@ class BadLabels(InputError):
     default_hint = "The first column is series_uid, study_uid or patient; every further column is one label."
 
 
+class BadTable(InputError):
+    """The table of a cohort is unreadable, empty, or has rows that name nothing."""
+
+    code = "bad_table"
+    default_hint = "A row has a path or a study_uid, and may have a patient; every further column is left alone."
+
+
 class TransportError(SlicebankError):
     """The exchange with the server broke."""
 
@@ -195,6 +204,13 @@ class WaitTimedOut(JobError):
     default_hint = (
         "Wait again with `slicebank jobs wait JOB_ID`, or see whether a worker runs with `slicebank workers list`."
     )
+
+
+class CohortTimedOut(SlicebankError):
+    """Not every case of a cohort is done yet; it goes on without the waiting."""
+
+    code = "cohort_timed_out"
+    default_hint = "Look again with `slicebank cohort show GROUP_ID`."
 
 
 class ApiError(SlicebankError):

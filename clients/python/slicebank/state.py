@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -66,3 +67,39 @@ class StateFolder:
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.json"
+
+
+class Ledger:
+    """Notes by key in a file that only grows, the last word counting; any thread may write. Like `StateFolder`, a memory and not a need."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads what was noted before; a line that was cut off by a crash is passed over."""
+        self._path = path
+        self._lock = threading.Lock()
+        self._notes: dict[str, str] = {}
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError):
+            lines = []
+        for line in lines:
+            key, _, note = line.partition(" ")
+            if note.endswith("."):
+                self._notes[key] = note[:-1]
+
+    def get(self, key: str) -> str | None:
+        """The last note of a key."""
+        with self._lock:
+            return self._notes.get(key)
+
+    def put(self, key: str, note: str) -> None:
+        """Notes a word, without spaces, under a key."""
+        with self._lock, contextlib.suppress(OSError):
+            self._notes[key] = note
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # The end of a line is marked, so that half of one is never taken for a note.
+            with open(self._path, "a", encoding="utf-8", opener=_private) as file:
+                file.write(f"\n{key} {note}.\n")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -43,7 +43,7 @@ def test_upload_waits_and_tells(slicebank: Shell, server: SpeakingServer, tmp_pa
     assert run.status == 0
     assert "1.2.3" in run.out
     assert "succeeded" in run.out
-    assert "1 file refused: It is a localizer. (study/scout)" in run.err
+    assert "1 file refused, localizer: It is a localizer. (study/scout)" in run.err
     assert "1 file not sent: a .txt file, not DICOM (study/notes.txt)" in run.err
     [sent] = server.asked("POST /v1/series")
     query = {"encoder": "dummy", "stack": "all", "assume_rescale": "1.0,-1024.0"}
@@ -94,7 +94,7 @@ def test_upload_of_nothing_usable_names_the_reasons(slicebank: Shell, server: Sp
     server.on("POST /v1/series", problem(422, "nothing_usable", "No file is usable.", rejected=refused))
     run = slicebank("upload", folder(tmp_path, "1"))
     assert run.status == 1
-    assert "study/1: It is MR. (not_ct)" in run.err
+    assert "1 file refused, not_ct: It is MR. (study/1)" in run.err
     run = slicebank("upload", folder(tmp_path, "1"), "--json")
     assert run.json["error"]["rejected"][0]["code"] == "not_ct"
 

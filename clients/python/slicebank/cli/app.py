@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from slicebank.cli.command import ApiKey, AsJson, DataDir, Timeout, Url
-from slicebank.cli.commands import bags, demo, doctor, encoders, heads, jobs, predict, series, upload, workers
+from slicebank.cli.commands import (
+    bags,
+    cohort,
+    demo,
+    doctor,
+    encoders,
+    heads,
+    imports,
+    jobs,
+    predict,
+    series,
+    upload,
+    watch,
+    workers,
+)
 from slicebank.cli.plugins import add_plugins
 from slicebank.cli.session import GlobalOptions
 
@@ -25,6 +39,9 @@ def build_app() -> typer.Typer:
     app.callback()(_global_options)
     groups = {
         "series": (series.register, "CT series the server knows."),
+        "cohort": (cohort.register, "Many cases as one: submit a table, follow, cancel, retry."),
+        "imports": (imports.register, "Studies pulled from a PACS."),
+        "sources": (imports.register_sources, "The PACS that the server knows."),
         "jobs": (jobs.register, "Work that is queued, running or done."),
         "bags": (bags.register, "Banks of embeddings."),
         "encoders": (encoders.register, "Encoders and the state of their weights."),
@@ -37,7 +54,7 @@ def build_app() -> typer.Typer:
         register(made[name])
         app.add_typer(made[name], name=name)
     add_plugins(app, made)
-    for register in (upload.register, predict.register, demo.register, doctor.register):
+    for register in (upload.register, watch.register, predict.register, demo.register, doctor.register):
         register(app)
     return app
 

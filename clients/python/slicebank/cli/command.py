@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from slicebank.cli.output import Output
+from slicebank.cli.output import Output, print_refused
 from slicebank.cli.session import GlobalOptions, Session
 from slicebank.errors import ApiError, JobError, NothingUsable, SlicebankError, UploadInterrupted
 
@@ -94,5 +94,4 @@ def report(output: Output, error: SlicebankError) -> None:
     hint = error.hint.replace("JOB_ID", error.job.job_id) if isinstance(error, JobError) else error.hint
     output.fail(detail, hint=hint, code=error.code, extra=extra)
     if isinstance(error, NothingUsable) and not output.as_json:
-        for item in error.rejected[:20]:
-            output.err.print(f"  {item.name}: {item.detail or item.code} ({item.code})", markup=False, soft_wrap=True)
+        print_refused(output, error.rejected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from slicebank.records import Rejected
 
 # Wide enough for a 64-character UID beside two ids, so that tables in files and pipes are not folded.
 PIPE_COLUMNS = 200
@@ -34,6 +37,11 @@ class Output:
     def json(self, value: Any) -> None:
         """Write one JSON document to stdout."""
         sys.stdout.write(json.dumps(value, indent=2, default=_jsonable) + "\n")
+
+    def json_line(self, value: Any) -> None:
+        """Write one JSON document on a line of its own, at once, for what goes on for ever."""
+        sys.stdout.write(json.dumps(value, default=_jsonable) + "\n")
+        sys.stdout.flush()
 
     def say(self, text: str) -> None:
         """Write a sentence for a person; text may carry rich markup."""
@@ -76,6 +84,17 @@ class Output:
         self.err.print(f"[bold red]Error:[/] {escape(detail)}", soft_wrap=True)
         if hint:
             self.err.print(f"  {escape(hint)}", soft_wrap=True)
+
+
+def print_refused(output: Output, rejected: Sequence[Rejected]) -> None:
+    """Write refused files by code: how many, one of them, and what is wrong with it; to stderr, beside the result."""
+    counts = Counter(item.code for item in rejected)
+    examples = {item.code: item for item in reversed(rejected)}
+    for code, count in counts.most_common():
+        example = examples[code]
+        files = "file" if count == 1 else "files"
+        why = f"{example.detail or code}{f' [{example.tag}]' if example.tag else ''}"
+        output.err.print(f"{count} {files} refused, {code}: {why} ({example.name})", markup=False, soft_wrap=True)
 
 
 def cell_text(value: object) -> str:

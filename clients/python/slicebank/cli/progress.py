@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from slicebank.cli.output import Output
-from slicebank.records import Job, JobState
+from slicebank.records import CaseOutcome, Cohort, Job, JobState
 from slicebank.upload import UploadProgress
 
 NAME_COLUMNS = 40
@@ -89,6 +89,41 @@ class JobsBar(_Bar):
         done = len(self._final) + (0.0 if job.final else job.progress.fraction)
         count = f"{len(self._final)}/{self._total} jobs" if self._total > 1 else ""
         self._progress.update(self._task, completed=done, description=f"{job.kind}: {job_phrase(job)}", count=count)
+
+
+class CohortBar(_Bar):
+    """Cases: first as they are submitted (`case` as `on_case`), then as they are done (the bar itself as `on_progress`)."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(
+            Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[count]}"),
+                TimeElapsedColumn(),
+                console=output.err,
+                disable=not output.shows_progress,
+            )
+        )
+        self._submitted = 0
+        self._progress.update(self._task, description="Submitting", count="")
+
+    def case(self, outcome: CaseOutcome) -> None:
+        """Count a case that was submitted."""
+        self._submitted += 1
+        name = outcome.name[-NAME_COLUMNS:]
+        self._progress.update(self._task, description=f"Submitting {name}", count=f"{self._submitted} cases")
+
+    def __call__(self, cohort: Cohort) -> None:
+        """Move the bar."""
+        self._progress.update(
+            self._task,
+            description="Waiting",
+            completed=cohort.progress.done,
+            total=cohort.cases,
+            count=f"{cohort.progress.done}/{cohort.cases} cases",
+        )
 
 
 def job_phrase(job: Job) -> str:

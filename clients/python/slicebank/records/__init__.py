@@ -1,9 +1,11 @@
 """Typed results of the SDK: frozen dataclasses, one file a noun."""
 
 from slicebank.records.bags import Bag, BagArrays, BagWindow
+from slicebank.records.cohorts import CaseOutcome, CaseState, Cohort, CohortFailure, Submission
 from slicebank.records.decode import JSON, decode, decode_all
 from slicebank.records.encoders import Encoder
 from slicebank.records.heads import Head, HeadTraining, Task
+from slicebank.records.imports import Import, ImportedStudy, Source
 from slicebank.records.jobs import Job, JobFailure, JobState, Progress
 from slicebank.records.predictions import Attention, AttentionRow, AttentionSlice, Output, Prediction
 from slicebank.records.series import RefusedSeries, Rejected, Series, Skipped, Upload, UploadedSeries
@@ -17,9 +19,15 @@ __all__ = [
     "Bag",
     "BagArrays",
     "BagWindow",
+    "CaseOutcome",
+    "CaseState",
+    "Cohort",
+    "CohortFailure",
     "Encoder",
     "Head",
     "HeadTraining",
+    "Import",
+    "ImportedStudy",
     "Job",
     "JobFailure",
     "JobState",
@@ -30,6 +38,8 @@ __all__ = [
     "Rejected",
     "Series",
     "Skipped",
+    "Source",
+    "Submission",
     "Task",
     "Upload",
     "UploadedSeries",

@@ -34,10 +34,16 @@ class JobsResource:
         state: JobState | str | None = None,
         kind: str | None = None,
         series_uid: str | None = None,
+        study_uid: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Job]:
         """Walk the jobs of the project, newest first."""
-        query = {"state": None if state is None else str(state), "kind": kind, "series_uid": series_uid}
+        query = {
+            "state": None if state is None else str(state),
+            "kind": kind,
+            "series_uid": series_uid,
+            "study_uid": study_uid,
+        }
         return paged(self._transport, "/v1/jobs", Job, query, limit=limit)
 
     def get(self, job_id: str, *, wait: float | None = None) -> Job:

@@ -38,6 +38,7 @@ class SeriesResource:
         force: str | None = None,
         check: bool = True,
         resumable: bool | None = None,
+        below: bool = True,
         on_progress: OnUpload | None = None,
     ) -> Upload:
         """Send DICOM files, folder trees of them, archives or NIfTI volumes, and queue their embedding.
@@ -60,6 +61,7 @@ class SeriesResource:
             force: "not_hu" takes volumes that are not in HU.
             check: ask first what the server knows, by digests of the files, and do not send that.
             resumable: True for sending in parts that can be resumed, False for not; requests above 64 MB are by default.
+            below: False for the files of the folders named alone, without what lies in folders in them.
             on_progress: called with an `UploadProgress` before each request and after each chunk.
 
         Raises:
@@ -80,7 +82,7 @@ class SeriesResource:
         )
         several = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
         chosen = [Path(path).expanduser() for path in several]
-        sending = Sending(self._state_dir, check=check, resumable=resumable)
+        sending = Sending(self._state_dir, check=check, resumable=resumable, below=below)
         return send_upload(self._transport, chosen, query, sending, on_progress=on_progress)
 
     def list(

@@ -54,8 +54,8 @@ class Discovery:
     volumes: tuple[SourceFile, ...] = ()
 
 
-def discover(paths: Iterable[Path]) -> Discovery:
-    """Look through files, folders and archives.
+def discover(paths: Iterable[Path], *, below: bool = True) -> Discovery:
+    """Look through files, folders and archives; with `below` False, not through folders in folders.
 
     A file that is named itself is sent whatever it looks like, so that the server says what is wrong with it. Links to
     folders are not followed, which keeps a loop of links from ending nowhere.
@@ -64,7 +64,7 @@ def discover(paths: Iterable[Path]) -> Discovery:
         PathNotFound: a path that does not exist or cannot be read.
     """
     single: list[SourceFile] = []
-    walk = _Walk([], [], [])
+    walk = _Walk([], [], [], below)
     folders: list[Folder] = []
     for path in paths:
         try:
@@ -86,6 +86,7 @@ class _Walk:
     archives: list[SourceFile]
     volumes: list[SourceFile]
     skipped: list[Skipped]
+    below: bool
 
     def scan(self, folder: Path, name: str) -> Folder:
         found = Folder(name)
@@ -101,7 +102,7 @@ class _Walk:
     def _sort_in(self, entry: os.DirEntry[str], name: str, found: Folder) -> None:
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
-            if not is_junk_name(entry.name):
+            if self.below and not is_junk_name(entry.name):
                 below = self.scan(path, name)
                 if below.files or below.folders:
                     found.folders.append(below)

@@ -45,12 +45,14 @@ class Sending:
         state_dir: where unfinished uploads are remembered.
         check: ask first what the server knows, and do not send that.
         resumable: send so that a broken upload goes on where it stopped; None for what is larger than 64 MB.
+        below: look into folders in folders, too.
         on_known: asked before something known is left out; False has it sent all the same.
     """
 
     state_dir: Path
     check: bool = True
     resumable: bool | None = None
+    below: bool = True
     on_known: OnKnown | None = None
 
 
@@ -70,7 +72,7 @@ def send_upload(
         UploadInterrupted: the connection broke after at least one request had been taken in.
         ApiError, ConnectionFailed, RequestTimedOut: as for every request.
     """
-    found = discover(paths)
+    found = discover(paths, below=sending.below)
     batches = batches_of(found)
     if not batches:
         raise NothingToUpload(

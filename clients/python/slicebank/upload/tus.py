@@ -7,6 +7,7 @@ requests, aiohttp and tinydb, and can send nothing but files that lie on a disk 
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
-from slicebank.errors import ApiError, Conflict, UnexpectedAnswer
+from slicebank.errors import ApiError, Conflict, InvalidRequest, TransportError, UnexpectedAnswer
 from slicebank.transport import UPLOAD_ANSWER_SECONDS, Query, Transport, json_object
 from slicebank.upload.bodies import Body
 from slicebank.upload.unfinished import UnfinishedUploads
@@ -78,7 +79,7 @@ class ResumableSender:
                 if _vanished(error) and left:
                     self._unfinished.forget(key)
                     continue
-                if error.status < 500:
+                if isinstance(error, (InvalidRequest, Conflict)):
                     self._unfinished.forget(key)
                 raise
             self._unfinished.forget(key)
@@ -90,7 +91,9 @@ class ResumableSender:
         upload_id = self._unfinished.find(key)
         if upload_id is not None:
             self._unfinished.forget(key)
-            self._transport.exchange("DELETE", _path(upload_id), headers=VERSION)
+            # It expires by itself where it cannot be removed now.
+            with contextlib.suppress(ApiError, TransportError):
+                self._transport.exchange("DELETE", _path(upload_id), headers=VERSION)
 
     def _create(self, length: int, content_type: str, query: Query) -> str:
         headers = {

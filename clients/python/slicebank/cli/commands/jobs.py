@@ -29,11 +29,12 @@ def list_jobs(
     session: Session,
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
     kind: Annotated[str | None, typer.Option(help="Only embed, train, predict or import.")] = None,
+    study_uid: Annotated[str | None, typer.Option(help="Only of this study.")] = None,
     limit: Limit = 50,
 ) -> None:
     """List the jobs, newest first."""
     with session.client() as client:
-        found = list(client.jobs.list(state=state, kind=kind, limit=limit))
+        found = list(client.jobs.list(state=state, kind=kind, study_uid=study_uid, limit=limit))
     if session.output.as_json:
         session.output.json({"items": found})
         return

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from slicebank.cli.command import command
+from slicebank.cli.geometry import geometry_words
 from slicebank.cli.session import Session
 
 SeriesUid = Annotated[str, typer.Argument(metavar="SERIES_UID", help="SeriesInstanceUID.")]
@@ -57,7 +58,7 @@ def show(session: Session, series_uid: SeriesUid) -> None:
             "pixels kept": found.pixels_kept,
             "warnings": found.warnings,
             "added": found.created_at,
-            **{name.replace("_", " "): value for name, value in found.geometry.items()},
+            **geometry_words(found.geometry),
         }
     )
 

@@ -10,7 +10,9 @@ import typer
 from rich.markup import escape
 
 from slicebank.cli.command import command
-from slicebank.cli.output import Output
+from slicebank.cli.commands.imports import priority_of
+from slicebank.cli.geometry import oddities
+from slicebank.cli.output import Output, print_refused
 from slicebank.cli.paths import existing_path
 from slicebank.cli.progress import JobsBar, UploadBar
 from slicebank.cli.session import Session
@@ -31,7 +33,7 @@ def upload(
     session: Session,
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="DICOM files, folders of them, zip or tar.", parser=existing_path),
+        typer.Argument(metavar="PATH...", help="DICOM, folders of it, archives, NIfTI.", parser=existing_path),
     ],
     encoder: Annotated[str | None, typer.Option(help="Encoder id; the server's default otherwise.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the bags are made.")] = True,
@@ -46,12 +48,20 @@ def upload(
     assume_rescale: Annotated[
         str | None, typer.Option(metavar="SLOPE,INTERCEPT", help="For files without rescale, such as 1,-1024.")
     ] = None,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Do not send what the server knows.")] = True,
+    resumable: Annotated[
+        bool | None,
+        typer.Option(
+            "--resumable/--no-resumable",
+            help="Send in parts, to go on where it stopped; by itself above 64 MB.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[str | None, typer.Option(help="not_hu takes volumes that are not in HU.")] = None,
 ) -> None:
     """Upload CT and make bags of embeddings; uploading the same again computes nothing."""
     output = session.output
-    if priority not in (None, "interactive", "bulk"):
-        raise typer.BadParameter("priority is interactive or bulk", param_hint="--priority")
+    chosen = priority_of(priority)
     bar = UploadBar(output)
     with session.client() as client:
         with bar:
@@ -61,17 +71,25 @@ def upload(
                 embed=embed,
                 retain=retain,
                 stack=_stack(stack),
-                priority="bulk" if priority == "bulk" else "interactive" if priority else None,
+                priority=chosen,
                 patient=patient,
                 study_uid=study_uid,
                 assume_rescale=_rescale(assume_rescale),
                 force=force,
+                check=check,
+                resumable=resumable,
                 on_progress=bar,
             )
         jobs = _wait(output, client, sent) if wait and sent.job_ids else ()
     if output.as_json:
         output.json(
-            {"series": sent.series, "rejected": sent.rejected, "skipped": sent.skipped, "jobs": jobs if wait else None}
+            {
+                "series": sent.series,
+                "rejected": sent.rejected,
+                "refused_series": sent.refused_series,
+                "skipped": sent.skipped,
+                "jobs": jobs if wait else None,
+            }
         )
     else:
         _print(output, sent, jobs)
@@ -97,7 +115,7 @@ def _print(output: Output, sent: Upload, jobs: tuple[Job, ...]) -> None:
         rows.append(
             (
                 item.series_uid,
-                item.n_slices,
+                "known" if item.known else item.n_slices,
                 item.bag_id,
                 str(job.state if job is not None else item.state),
                 job.error.detail if job is not None and job.error is not None else "",
@@ -106,17 +124,16 @@ def _print(output: Output, sent: Upload, jobs: tuple[Job, ...]) -> None:
     output.table(("series", "slices", "bag", "state", ""), rows, empty="Nothing was accepted.")
     for warning in dict.fromkeys(warning for item in sent.series for warning in item.warnings):
         output.note(f"[yellow]Warning:[/] {escape(warning)}")
-    _print_left_out(output, "refused", [(item.name, item.detail or item.code) for item in sent.rejected])
-    _print_left_out(output, "not sent", [(item.name, item.reason) for item in sent.skipped])
-
-
-def _print_left_out(output: Output, what: str, items: list[tuple[str, str]]) -> None:
-    counts = Counter(reason for _, reason in items)
-    for reason, count in counts.most_common():
-        names = [name for name, why in items if why == reason][:NAMES_SHOWN]
+    for item in sent.series:
+        if odd := oddities(item.geometry):
+            output.note(f"[yellow]Geometry[/] of {escape(item.series_uid)}: {escape('; '.join(odd))}")
+    print_refused(output, sent.rejected)
+    reasons = Counter(item.reason for item in sent.skipped)
+    for reason, count in reasons.most_common():
+        names = [item.name for item in sent.skipped if item.reason == reason][:NAMES_SHOWN]
         more = ", ..." if count > len(names) else ""
         files = "file" if count == 1 else "files"
-        output.err.print(f"{count} {files} {what}: {reason} ({', '.join(names)}{more})", markup=False, soft_wrap=True)
+        output.err.print(f"{count} {files} not sent: {reason} ({', '.join(names)}{more})", markup=False, soft_wrap=True)
 
 
 def _stack(text: str | None) -> int | Literal["all"] | None:
