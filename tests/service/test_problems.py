@@ -275,6 +275,10 @@ def test_routes_are_those_of_this_version_and_no_stubs(empty_api: Api) -> None:
     found = {f"{method.upper()} {path.removeprefix('/v1')}" for path, methods in paths.items() for method in methods}
     assert found == {
         "GET /health", "GET /ready", "GET /metrics",
+        "POST /dicomweb/studies", "POST /dicomweb/studies/{study_uid}", "GET /dicomweb/studies",
+        "GET /dicomweb/series", "GET /dicomweb/studies/{study_uid}/series", "GET /dicomweb/instances",
+        "GET /dicomweb/studies/{study_uid}/instances",
+        "GET /dicomweb/studies/{study_uid}/series/{series_uid}/instances", "GET /dicomweb/studies/{rest}",
         "POST /series", "GET /series", "GET /series/{series_uid}", "DELETE /series/{series_uid}",
         "POST /series/{series_uid}/bags", "POST /imports", "GET /sources",
         "GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/events", "POST /jobs/{job_id}/cancel",
