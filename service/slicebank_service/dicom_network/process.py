@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 # An association that sends ends its study within seconds, or goes on another time; `slicebank serve` waits for twice as long.
 _GRACE_SECONDS = 10.0
+# The catalogue hears of a study once a second, not a few hundred times.
+_RENEW_SECONDS = 1.0
 
 
 def run(settings: ListenerSettings, *, ready: Callable[[str, int], None] = lambda _host, _port: None) -> int:
@@ -92,6 +94,7 @@ def listening(settings: ListenerSettings, catalogue: Catalogue, registry: Collec
         limits=upload_limits(settings),
         request=intake_request(card, retain=settings.intake_retain, priority=Priority.BULK),
         max_instance_bytes=settings.listen_max_instance_bytes,
+        renew_s=min(_RENEW_SECONDS, settings.quiet_seconds / 4),
     )
     port = DEFAULT_PORT if settings.listen_port is None else settings.listen_port
     listener = Listener(settings, port, partial(Reception, shared), ListenerMetrics(registry))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,7 @@ from slicebank_service.dicom_network.messages import Command
 from slicebank_service.dicom_network.part10 import file_head
 from slicebank_service.dicom_network.statuses import MISMATCH, TAKEN, Answer, of_verdict, out_of_resources
 from slicebank_service.errors import BodyTooLarge, StorageFull, TooBusy
+from slicebank_store.catalogue.records import JobRecord
 from slicebank_store.errors import CatalogueUnavailable, UploadMissing
 from slicebank_store.identity import new_id
 from slicebank_store.intake import Staging, Upload
@@ -36,6 +38,7 @@ class Collaborators:
     Attributes:
         request: what is asked of every study.
         max_instance_bytes: of one instance.
+        renew_s: how long instances join a study before its job is looked for, and put off, again.
     """
 
     staging: Staging
@@ -45,6 +48,15 @@ class Collaborators:
     limits: UploadLimits
     request: IntakeRequest
     max_instance_bytes: int
+    renew_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Arriving:
+    """A study's job, and when it was last put off (monotonic seconds)."""
+
+    job: JobRecord
+    added_at: float
 
 
 class Incoming:
@@ -109,7 +121,7 @@ class Reception:
     _upload: Upload | None = None
     _ordinal: int = 0
     _without_study: str = field(default_factory=lambda: f"2.25.{int(new_id(), 16)}")
-    _studies: set[str] = field(default_factory=set)
+    _studies: dict[str, _Arriving] = field(default_factory=dict)
 
     def begin(self, command: Command, transfer_syntax: str) -> Incoming:
         """Opens the file of an instance.
@@ -162,15 +174,22 @@ class Reception:
             return MISMATCH
         # Files without a StudyInstanceUID that come together belong together as well as anybody can tell.
         study_uid = shared.pseudonyms.uid(header.study_uid or self._without_study)
-        if study_uid not in self._studies:
-            # Asked once a study: half a study is worse than a queue that is longer by one.
-            shared.admission.check_upload(None)
         with full_disks_said():
-            job = shared.arrivals.add(study_uid, [path], shared.request)
-        if study_uid not in self._studies:
-            self._studies.add(study_uid)
-            log.info("study_arriving", study_uid=study_uid, job_id=job.job_id)
+            self._add(study_uid, path)
         return TAKEN
+
+    def _add(self, study_uid: str, path: Path) -> None:
+        arrivals, known = self.shared.arrivals, self._studies.get(study_uid)
+        now = time.monotonic()
+        if known is not None and now - known.added_at < self.shared.renew_s and arrivals.join(known.job, path):
+            return
+        if known is None:
+            # Asked once a study: half a study is worse than a queue that is longer by one.
+            self.shared.admission.check_upload(None)
+        job = arrivals.add(study_uid, [path], self.shared.request)
+        if known is None or known.job.job_id != job.job_id:
+            log.info("study_arriving", study_uid=study_uid, job_id=job.job_id)
+        self._studies[study_uid] = _Arriving(job, now)
 
 
 def _contradicts(header: FileHeader, command: Command) -> bool:

@@ -81,6 +81,20 @@ class Arrivals:
                 raise UploadMissing(f"The files of job {job.job_id} cannot be added to: send the study again.")
             time.sleep(_PAUSE_S)
 
+    def join(self, job: JobRecord, path: Path) -> bool:
+        """Adds one more file to a study without asking the catalogue, a twentieth of the time of `add`, and does not put its job off.
+
+        To be used for a moment after `add`, which puts the job off: a job that was cancelled meanwhile takes its files with it.
+
+        Args:
+            job: as `add` gave it, for this study.
+            path: a whole file on the disk of staging; it is moved.
+
+        Returns:
+            False where the job has begun or ended, so that the file is where it was and `add` must find another one.
+        """
+        return _moved(path, self._staging.root / (job.staging or "") / _OPEN)
+
     def _expect(self, study_uid: str, request: IntakeRequest) -> JobRecord:
         upload = self._staging.new()
         (upload.folder / _OPEN).mkdir()

@@ -54,6 +54,16 @@ def test_files_gather_in_the_order_in_which_they_come(real_time: Catalogue, stag
     assert len([folder for folder in staging.root.iterdir() if folder.name != incoming.name]) == 3  # and a mark
 
 
+def test_a_file_joins_until_the_folder_closes(real_time: Catalogue, staging: Staging, incoming: Path) -> None:
+    arrivals = Arrivals(real_time, staging, PROJECT, quiet_s=60)
+    job = arrivals.add("1.2", [written(incoming, b"a")], REQUEST)
+    assert arrivals.join(job, written(incoming, b"b"))
+    assert [path.read_bytes() for path in close_arrival(staging.path(job.staging or ""))] == [b"a", b"b"]
+    late = written(incoming, b"c")
+    assert not arrivals.join(job, late)
+    assert late.read_bytes() == b"c"
+
+
 def test_nothing_is_swept_that_has_arrived(real_time: Catalogue, staging: Staging, incoming: Path) -> None:
     job = Arrivals(real_time, staging, PROJECT, quiet_s=60).add("1.2", [written(incoming, b"a")], REQUEST)
     staging.sweep(lambda: real_time.jobs.staging_in_use(failed_within_s=1), older_than_s=0, now=time.time() + 9e9)
