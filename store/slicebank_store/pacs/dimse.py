@@ -14,7 +14,7 @@ from pynetdicom.sop_class import uid_to_sop_class
 
 from slicebank_imaging.classification import CT_CLASSES
 from slicebank_imaging.syntaxes import SYNTAXES
-from slicebank_store.errors import PacsRefused, PacsUnavailable
+from slicebank_store.errors import PacsError, PacsRefused, PacsUnavailable
 from slicebank_store.pacs.asking import is_uid
 from slicebank_store.pacs.basket import SeriesBasket
 from slicebank_store.pacs.selecting import SeriesFacts
@@ -30,6 +30,8 @@ _SOME_FAILED = 0xB000
 _OUT_OF_RESOURCES = frozenset({0xA701, 0xA702})
 _DESTINATION_UNKNOWN = 0xA801
 _CANCELLED = 0xFE00
+# PS3.8 table 9-21: too many associations, and the like.
+_REJECTED_FOR_NOW = 0x02
 _STORED = 0x0000
 _NOT_STORED = 0xA700
 
@@ -197,12 +199,7 @@ class DimseClient:
             source.host, source.port, ae_title=source.called_aet, ext_neg=roles, evt_handlers=handlers or []
         )
         if not association.is_established:
-            if association.is_rejected:
-                raise PacsRefused(
-                    f"PACS {self._name} rejects the association: it must know calling AE title {source.calling_aet}, "
-                    f"and its own must be {source.called_aet}."
-                )
-            raise PacsUnavailable(f"PACS {self._name} does not answer.")
+            raise self._not_associated(association)
         whole = False
         try:
             accepted = {context.abstract_syntax for context in association.accepted_contexts}
@@ -214,6 +211,18 @@ class DimseClient:
             if association.is_established:
                 # An answer that is not read to its end goes on otherwise.
                 (association.release if whole else association.abort)()
+
+    def _not_associated(self, association: Association) -> PacsError:
+        """Why there is no association."""
+        if not association.is_rejected:
+            return PacsUnavailable(f"PACS {self._name} does not answer, or closes the connection at once.")
+        answer = association.acceptor.primitive
+        if answer is not None and answer.result == _REJECTED_FOR_NOW:
+            return PacsUnavailable(f"PACS {self._name} accepts no association for now.")
+        return PacsRefused(
+            f"PACS {self._name} rejects the association: it must know calling AE title {self._source.calling_aet}, "
+            f"and its own must be {self._source.called_aet}."
+        )
 
 
 def _identifier(level: str, **keys: Any) -> Dataset:

@@ -93,7 +93,7 @@ def test_who_asks_while_another_takes_a_job_gets_the_next(postgres_url: str, clo
         clock.advance(1)
         wanted = interactive(catalogue, "2")
         with catalogue._database.write() as connection:
-            row = due_row(connection, "embed", tuple(Priority), clock.now)
+            row = due_row(connection, [JobKind.EMBED], tuple(Priority), clock.now)
             assert row is not None
             assert row["job_id"] == wanted
             assert next_of(catalogue) == waiting, "only the job that is taken is locked"
