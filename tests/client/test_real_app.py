@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,16 @@ from slicebank_store.catalogue import Catalogue
 from tests.client.shell import Run
 from tests.service.support import ENCODER, KEY, FakeWorker, World, make_world
 
+SLOW_UPLOAD = """
+import sys, time
+from slicebank import Client
+def slow(now):
+    if now.sent_bytes > 1_500_000:
+        time.sleep(0.05)
+url, key, state, path, encoder = sys.argv[1:]
+Client(url, key, state_dir=state).series.upload(path, encoder=encoder, resumable=True, on_progress=slow)
+"""
+
 
 @dataclass
 class Running:
@@ -29,6 +41,7 @@ class Running:
     worker: FakeWorker
     world: World
     url: str
+    state_dir: Path
 
 
 @contextmanager
@@ -65,9 +78,9 @@ def running(quiet: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     with (
         make_world(root / "data", root / "empty.sqlite") as world,
         listening(world) as url,
-        Client(url, KEY, timeout=20) as client,
+        Client(url, KEY, timeout=20, state_dir=root / "state") as client,
     ):
-        yield Running(client, FakeWorker(world), world, url)
+        yield Running(client, FakeWorker(world), world, url, root / "state")
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +125,89 @@ def test_from_a_folder_to_a_bag(running: Running, study: Path, tmp_path: Path) -
     assert found.keys() >= {item.series_uid for item in sent}
     assert client.series.get(first.series_uid).n_slices == 3
     assert first.bag_id in [item.bag_id for item in client.bags.list(series_uid=first.series_uid)]
+
+
+def test_what_is_known_is_not_sent_again(running: Running, tmp_path: Path) -> None:
+    client = running.client
+    root = tmp_path / "again"
+    write_dicom(make_phantom(PhantomSpec(seed=21, n_slices=3, size=32)), root)
+    [first] = client.series.upload(root, encoder=ENCODER)
+    assert not first.known
+    [again] = client.series.upload(root, encoder=ENCODER)
+    assert (again.known, again.bag_id, again.job_id) == (True, first.bag_id, first.job_id)
+    [kept] = client.series.upload(root, encoder=ENCODER, retain=True)
+    assert not kept.known, "its pixels are not kept"
+
+
+def test_resumable_uploads_end_in_the_same_answer(running: Running, tmp_path: Path) -> None:
+    client = running.client
+    root = tmp_path / "resumable"
+    write_dicom(make_phantom(PhantomSpec(seed=22, n_slices=3, size=32)), root)
+    (root / "odd").write_bytes(b"\x08\x00 could be DICOM by its first bytes" * 10)
+    sent = client.series.upload(root, encoder=ENCODER, resumable=True)
+    assert [item.n_slices for item in sent] == [3]
+    assert [(item.name, item.code) for item in sent.rejected] == [("resumable/odd", "not_dicom")]
+    [again] = client.series.upload(root, encoder=ENCODER, resumable=True, check=False)
+    assert (again.bag_id, again.known) == (sent.series[0].bag_id, False)
+    with pytest.raises(errors.NothingUsable):
+        client.series.upload(root / "odd", resumable=True)
+    assert list((running.state_dir / "uploads").iterdir()) == []
+
+
+def test_a_killed_upload_goes_on(running: Running, tmp_path: Path) -> None:
+    root = tmp_path / "large"
+    write_dicom(make_phantom(PhantomSpec(seed=23, n_slices=40, size=512)), root)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_UPLOAD, running.url, KEY, str(running.state_dir), str(root), ENCODER]
+    )
+    uploads = running.world.staging.root
+    while process.poll() is None and not any(path.stat().st_size > 2_000_000 for path in uploads.rglob("body")):
+        time.sleep(0.005)
+    assert process.poll() is None
+    process.kill()
+    process.wait()
+    offsets: list[int] = []
+    sent = running.client.series.upload(
+        root,
+        encoder=ENCODER,
+        resumable=True,
+        on_progress=lambda now: offsets.append(now.sent_bytes) if not now.hashed_bytes else None,
+    )
+    assert [item.n_slices for item in sent] == [40]
+    assert offsets[0] >= 2_000_000
+
+
+def test_a_cohort(running: Running, tmp_path: Path) -> None:
+    client = running.client
+    for name, seed in (("a", 31), ("b", 32)):
+        write_dicom(make_phantom(PhantomSpec(seed=seed, n_slices=2, size=32)), tmp_path / name)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "1.dcm").write_bytes(b"nothing of use")
+    client.series.upload(tmp_path / "a", encoder=ENCODER)
+    (tmp_path / "cohort.csv").write_text("path,lesion\na,1\nb,0\nc,0\n")
+    made = client.cohorts.submit(tmp_path / "cohort.csv", encoder=ENCODER)
+    assert [(str(item.state), item.code) for item in made] == [("known", ""), ("sent", ""), ("refused", "not_dicom")]
+    assert made.cohort.cases == 3
+    assert made.cohort.progress.done == 1
+    for outcome in made:
+        for job_id in outcome.job_ids:
+            running.worker.embed(job_id)
+    cohort = client.cohorts.wait(made.cohort.group_id, timeout=20)
+    assert cohort.finished
+    assert [(item.case, item.code) for item in cohort.failures] == [(2, "nothing_usable")]
+    again = client.cohorts.submit(tmp_path / "cohort.csv", encoder=ENCODER)
+    assert again.cohort.group_id == made.cohort.group_id
+    assert again.counts == {"done_before": 2, "refused": 1}
+    assert made.cohort.group_id in [item.group_id for item in client.cohorts.list()]
+    assert client.cohorts.cancel(made.cohort.group_id).finished
+    assert client.cohorts.retry(made.cohort.group_id).cases == 3
+
+
+def test_imports_name_a_source(running: Running) -> None:
+    assert list(running.client.sources.list()) == []
+    with pytest.raises(errors.NotFound) as caught:
+        running.client.imports.create("pacs", study_uids=["1.2.3"], encoder=ENCODER, select={"min_images": 3})
+    assert caught.value.code == "unknown_source"
 
 
 def test_each_import_option_is_understood(running: Running, study: Path) -> None:

@@ -33,6 +33,7 @@ class KnownPlugin:
 
 KNOWN: Mapping[str, KnownPlugin] = {
     "serve": KnownPlugin("Run the whole service on this machine: broker, API and workers.", ALL_EXTRAS),
+    "listen": KnownPlugin("Take studies in that are sent over the DICOM network (C-STORE).", "service"),
     "admin.migrate": KnownPlugin("Create the catalogue, or bring it to this version.", "service"),
     "admin.verify": KnownPlugin("Compare the catalogue with the blobs, both ways; --repair mends.", "service"),
     "admin.gc": KnownPlugin("Remove blobs and uploads that nobody needs.", "service"),

@@ -32,7 +32,7 @@ from slicebank.upload.unfinished import UnfinishedUploads, upload_key
 RESUMABLE_BYTES = 64_000_000
 TOO_LARGE = 413
 # What the server calls a body that is one file.
-NAMELESS = "body"
+NAMELESS = ("", "body", "upload")
 
 OnKnown = Callable[[Sequence[UploadedSeries]], bool]
 
@@ -187,8 +187,7 @@ def _named(batch: Batch, rejected: tuple[Rejected, ...]) -> tuple[Rejected, ...]
     if not batch.as_it_is:
         return rejected
     return tuple(
-        replace(item, name=batch.name if item.name in ("", NAMELESS) else f"{batch.name}/{item.name}")
-        for item in rejected
+        replace(item, name=batch.name if item.name in NAMELESS else f"{batch.name}/{item.name}") for item in rejected
     )
 
 
