@@ -25,8 +25,10 @@ from slicebank_service.middleware import BodyLimit, Keys, RequestIds
 from slicebank_service.pulse import Pulse, blobs_answer
 from slicebank_service.routers import (
     bags,
+    checking,
     dicomweb,
     encoders,
+    groups,
     heads,
     health,
     imports,
@@ -34,10 +36,12 @@ from slicebank_service.routers import (
     metrics,
     predictions,
     series,
+    uploads,
     workers,
 )
 from slicebank_service.settings import ServiceSettings
 from slicebank_service.standing import Standing
+from slicebank_service.uploads.headers import TusHeaders
 from slicebank_store.blobs import BlobStore, DirectoryBlobs
 from slicebank_store.catalogue import Catalogue
 from slicebank_store.doomed import remove_doomed
@@ -162,12 +166,13 @@ def create_app(
     problems.install(app)
     # The last one added sees a request first.
     app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes, streaming=_STREAMING)
+    app.add_middleware(TusHeaders)
     app.add_middleware(Keys, api_key=settings.api_key.get_secret_value())
     app.add_middleware(RequestIds, metrics=counted)
     app.include_router(health.router)
     app.include_router(metrics.router, dependencies=[Security(_BEARER)])
     app.include_router(dicomweb.router, dependencies=[Security(_BEARER)])
-    for module in (series, imports, jobs, bags, encoders, heads, predictions, workers):
+    for module in (series, checking, uploads, groups, imports, jobs, bags, encoders, heads, predictions, workers):
         app.include_router(module.router, prefix="/v1", dependencies=[Security(_BEARER)])
     return app
 

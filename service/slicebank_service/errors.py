@@ -10,14 +10,21 @@ ServiceError
 │   ├── DigestMismatch      not the bytes that Content-Digest promised
 │   ├── StorageFull         a disk that uploads need has less room left than is kept free
 │   ├── ClientGone          the client went away in the middle
+│   ├── UnsupportedTusVersion  a resumable upload in another version of the protocol
+│   ├── OffsetMismatch      bytes that do not begin where the last ones ended
+│   ├── ChecksumMismatch    not the bytes that Upload-Checksum promised
+│   ├── UploadLocked        another request is at this upload
+│   ├── UploadIncomplete    its answer was asked for before all of it had come
 │   └── NothingUsable       every file was refused; carries the refusals
 ├── TooBusy                 more waits already than may; says when to ask again
 │   ├── QueueFull           jobs
-│   └── StagingFull         bytes of uploads
+│   ├── StagingFull         bytes of uploads
+│   └── TooManyUploads      resumable uploads
 ├── UnknownThing            it does not exist, or belongs to another project
 │   ├── UnknownBag
 │   ├── BagNotReady         its job is still at work; carries the job
 │   ├── UnknownPrediction
+│   ├── UnknownUpload
 │   └── PredictionNotReady  its job is still at work; carries the job
 ├── LabelsUnmatched         labels and stored bags do not meet
 │   ├── NoLabelMatches      no row names a stored bag
@@ -116,6 +123,46 @@ class ClientGone(UploadError):
     code = "client_disconnected"
 
 
+class UnsupportedTusVersion(UploadError):
+    """The client of a resumable upload speaks another version of the protocol, or does not say which."""
+
+    code = "unsupported_tus_version"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that the answer must carry (tus 1.0, core protocol)."""
+        return {"Tus-Version": "1.0.0"}
+
+
+class OffsetMismatch(UploadError):
+    """The bytes do not begin where the last ones ended."""
+
+    code = "offset_mismatch"
+
+
+class ChecksumMismatch(UploadError):
+    """The bytes are not those that Upload-Checksum promised."""
+
+    code = "checksum_mismatch"
+
+
+class UploadLocked(UploadError):
+    """Another request is at this upload."""
+
+    code = "upload_locked"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that the answer should carry."""
+        return {"Retry-After": "1"}
+
+
+class UploadIncomplete(UploadError):
+    """Not all of the upload has come, or been taken in, yet."""
+
+    code = "upload_incomplete"
+
+
 class NothingUsable(UploadError):
     """Every file of the upload was refused."""
 
@@ -145,6 +192,12 @@ class StagingFull(TooBusy):
     code = "staging_full"
 
 
+class TooManyUploads(TooBusy):
+    """As many resumable uploads are open as may."""
+
+    code = "too_many_uploads"
+
+
 class UnknownThing(ServiceError):
     """It does not exist, or belongs to another project."""
 
@@ -167,6 +220,12 @@ class UnknownPrediction(UnknownThing):
     """The project has no such prediction."""
 
     code = "unknown_prediction"
+
+
+class UnknownUpload(UnknownThing):
+    """The project has no such resumable upload, or none any more."""
+
+    code = "unknown_upload"
 
 
 class PredictionNotReady(UnknownThing):

@@ -71,6 +71,13 @@ class ServiceMetrics:
     @contextmanager
     def upload(self) -> Iterator[None]:
         """Counts the upload that is taken in inside, or why it is not."""
+        with self.refusals():
+            yield
+        self._accepted.inc()
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Counts why the upload that begins inside is refused, if it is."""
         try:
             yield
         except (ServiceError, StoreError, ImagingError, ModelsError) as error:
@@ -79,7 +86,6 @@ class ServiceMetrics:
         except Exception:
             self._refused.labels("internal_error").inc()
             raise
-        self._accepted.inc()
 
 
 class StoreCollector(Collector):

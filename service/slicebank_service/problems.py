@@ -27,6 +27,9 @@ PROBLEM_JSON = "application/problem+json"
 # A part that was restarted is back within seconds.
 _RETRY_SECONDS = 2
 
+# Of statuses that HTTP does not know (tus 1.0, checksum extension).
+_TITLES: Mapping[int, str] = MappingProxyType({460: "Checksum Mismatch"})
+
 # Every code of every room. 4xx is what a caller can mend; 500 is what only an operator can.
 HTTP_STATUS: Mapping[str, int] = MappingProxyType(
     {
@@ -43,12 +46,19 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "too_busy": 429,
         "queue_full": 429,
         "staging_full": 429,
+        "too_many_uploads": 429,
         "client_disconnected": 400,
+        "unsupported_tus_version": 412,
+        "offset_mismatch": 409,
+        "checksum_mismatch": 460,
+        "upload_locked": 423,
+        "upload_incomplete": 409,
         "nothing_usable": 422,
         "unknown_thing": 404,
         "unknown_bag": 404,
         "bag_not_ready": 404,
         "unknown_prediction": 404,
+        "unknown_upload": 404,
         "prediction_not_ready": 404,
         "labels_unmatched": 422,
         "no_label_matches": 422,
@@ -151,7 +161,6 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "not_retryable": 409,
         "not_promotable": 409,
         "upload_missing": 410,
-        "search_too_broad": 413,
         "bad_sources": 500,
         "pacs_failed": 502,
         "pacs_unavailable": 503,
@@ -160,6 +169,7 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "study_not_found": 404,
         "nothing_selected": 422,
         "study_too_large": 413,
+        "search_too_broad": 413,
     }
 )
 
@@ -232,7 +242,7 @@ def problem(
     """
     body = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": _TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "code": code,
         "detail": detail,

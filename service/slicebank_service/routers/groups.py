@@ -1,0 +1,114 @@
+"""Groups: a cohort as one, with one progress, however many requests bring its cases."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, BackgroundTasks, Query, Request
+
+from slicebank_service.answers.groups import (
+    GroupAsked,
+    GroupMade,
+    GroupPage,
+    GroupView,
+    JobsJoining,
+    group_made,
+    group_view,
+)
+from slicebank_service.context import Context, Ctx, Identifier
+from slicebank_service.intake.asked import check_case
+from slicebank_service.removal import remove_uploads
+from slicebank_service.waiting import waiting_uncounted
+from slicebank_store.catalogue.groups import GroupRecord
+from slicebank_store.dispatching import dispatch
+from slicebank_store.errors import UnknownGroup, UnknownJob
+
+router = APIRouter(prefix="/groups", tags=["groups"])
+
+# Messages sent at once; the workers' sweep sends those of the other jobs, which stand in the queue already.
+_DISPATCHED = 100
+
+
+@router.post("", status_code=201)
+def make_group(context: Ctx, asked: GroupAsked) -> GroupMade:
+    """Makes a group, or finds the one that was made of the same key."""
+    return group_made(context.catalogue.groups.create(context.project, key=asked.key, cases=asked.cases))
+
+
+@router.get("")
+def list_groups(
+    context: Ctx, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
+) -> GroupPage:
+    """Lists groups, the newest first."""
+    page = context.catalogue.groups.list(context.project, limit=limit, cursor=cursor)
+    return GroupPage(items=[group_made(group) for group in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{group_id}")
+async def get_group(
+    context: Ctx,
+    request: Request,
+    group_id: Identifier,
+    wait: Annotated[float, Query(ge=0, description="Seconds to wait for the last case.")] = 0.0,
+) -> GroupView:
+    """Shows a group: cases done, jobs by state, and the first hundred failures, by case. Waits no longer than the settings allow."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + min(wait, context.settings.max_wait_seconds)
+    with waiting_uncounted(request):
+        while True:
+            view = await anyio.to_thread.run_sync(_show, context, group_id)
+            left = deadline - loop.time()
+            if view.state == "finished" or left <= 0 or await request.is_disconnected():
+                return view
+            # News of jobs do not say which group they are of, so a group is looked at from time to time.
+            await asyncio.sleep(min(left, context.settings.poll_seconds))
+
+
+@router.post("/{group_id}/jobs")
+def join_group(context: Ctx, group_id: Identifier, joining: JobsJoining) -> GroupView:
+    """Counts jobs as a case's, which need not be sent because they do, or did, what it asks for."""
+    check_case(context, group_id, joining.case)
+    missing = set(joining.job_ids) - context.catalogue.jobs.get_many(context.project, joining.job_ids).keys()
+    if missing:
+        raise UnknownJob(f"There is no job {min(missing)[:40]}: see the list of jobs.")
+    context.catalogue.groups.join(context.project, group_id, joining.case, joining.job_ids)
+    return _show(context, group_id)
+
+
+@router.post("/{group_id}/cancel")
+def cancel_group(context: Ctx, background: BackgroundTasks, group_id: Identifier) -> GroupView:
+    """Cancels the jobs of a group: queued ones at once, running ones between two batches. Cases sent later are not cancelled."""
+    _find(context, group_id)
+    stopped = context.catalogue.groups.cancel(context.project, group_id)
+    for job in stopped:
+        if job.running:
+            context.queue.hurry(job.job_id)
+    uploads = {job.staging for job in stopped if job.staging is not None and not job.running}
+    # After the answer: the files of thousands of uploads take a while.
+    background.add_task(remove_uploads, context, sorted(uploads))
+    return _show(context, group_id)
+
+
+@router.post("/{group_id}/retry", status_code=202)
+def retry_group(context: Ctx, group_id: Identifier) -> GroupView:
+    """Queues the failed and cancelled jobs of a group again; those whose files are gone stay as they are, to be sent again."""
+    _find(context, group_id)
+    queued = context.catalogue.groups.retry(context.project, group_id, staged=context.staging.exists)
+    for job in queued[:_DISPATCHED]:
+        dispatch(context.catalogue, context.queue, job.kind, job.job_id, job.priority)
+    return _show(context, group_id)
+
+
+def _find(context: Context, group_id: str) -> GroupRecord:
+    group = context.catalogue.groups.get(context.project, group_id)
+    if group is None:
+        raise UnknownGroup(f"There is no group {group_id[:40]}: make it first.")
+    return group
+
+
+def _show(context: Context, group_id: str) -> GroupView:
+    group = _find(context, group_id)
+    progress = context.catalogue.groups.progress(context.project, group_id)
+    return group_view(group, progress, list(context.catalogue.groups.failures(context.project, group_id)))
