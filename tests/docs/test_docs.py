@@ -18,8 +18,10 @@ from slicebank_service.problems import FRAMEWORK_CODES, HTTP_STATUS
 from slicebank_service.routers import (
     bags,
     dicomweb,
+    checking,
     encoders,
     heads,
+    groups,
     health,
     imports,
     jobs,
@@ -27,6 +29,7 @@ from slicebank_service.routers import (
     predictions,
     series,
     workers,
+    uploads,
 )
 from slicebank_service.settings import ServiceSettings
 from slicebank_worker.settings import WorkerSettings
@@ -73,7 +76,22 @@ def test_every_documented_setting_exists() -> None:
 
 def test_every_route_is_explained() -> None:
     text = page("rest") + page("operations") + page("dicomweb")
-    for module in (bags, dicomweb, encoders, heads, health, imports, jobs, metrics, predictions, series, workers):
+    for module in (
+        bags,
+        checking,
+        dicomweb,
+        encoders,
+        groups,
+        heads,
+        health,
+        imports,
+        jobs,
+        metrics,
+        predictions,
+        series,
+        uploads,
+        workers,
+    ):
         for route in module.router.routes:
             path = getattr(route, "path", "")
             assert re.sub(r"\{rest:path\}$", "", path).rstrip("/") in text, path
