@@ -23,6 +23,7 @@ from slicebank_store.catalogue.tables import (
     head_series,
     heads,
     jobs,
+    known_uploads,
     manifests,
     predictions,
     revisions,
@@ -78,6 +79,7 @@ class Deletions:
             )
             keys += [str(key) for key in connection.execute(pixels).scalars()]
             _mark_heads(connection, project, series_uid)
+            _forget_uploads(connection, project, series_uid)
             for table in (stacks, revisions, series):
                 connection.execute(delete(table).where(table.c.project == project, table.c.series_uid == series_uid))
             doom(connection, project, keys, self._clock())
@@ -152,6 +154,17 @@ def _delete_predictions(connection: Connection, which: ColumnElement[bool]) -> N
     query = select(predictions.c.prediction_id).where(which).order_by(predictions.c.prediction_id)
     connection.execute(query.with_for_update()).all()
     connection.execute(delete(predictions).where(which))
+
+
+def _forget_uploads(connection: Connection, project: str, series_uid: str) -> None:
+    """Forgets uploads that brought a series, its other series too: what they brought is no longer all there."""
+    brought = select(known_uploads.c.digest).where(
+        known_uploads.c.project == project, known_uploads.c.series_uid == series_uid
+    )
+    digests = connection.execute(brought).scalars().all()
+    connection.execute(
+        delete(known_uploads).where(known_uploads.c.project == project, known_uploads.c.digest.in_(digests))
+    )
 
 
 def _mark_heads(connection: Connection, project: str, series_uid: str) -> None:

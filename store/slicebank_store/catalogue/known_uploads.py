@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, delete, insert, select
+from sqlalchemy import Connection, and_, delete, false, insert, or_, select
 
 from slicebank_store.catalogue.chunks import chunks
 from slicebank_store.catalogue.engine import Database
@@ -69,20 +69,20 @@ class KnownUploads:
         def note(connection: Connection) -> None:
             which = and_(known_uploads.c.project == project, known_uploads.c.digest == digest)
             connection.execute(delete(known_uploads).where(which))
-            for uid in sorted(first):
-                item = first[uid]
-                # Held where the database can: the series may be deleted meanwhile.
-                there = select(revisions.c.revision).where(
-                    revisions.c.project == project,
-                    revisions.c.series_uid == uid,
-                    revisions.c.revision == item.revision,
-                )
-                if connection.execute(there.with_for_update(read=True, key_share=True)).first() is not None:
-                    connection.execute(
-                        insert(known_uploads).values(
-                            project=project, digest=digest, series_uid=uid, revision=item.revision, stack=item.stack
-                        )
-                    )
+            # Held where the database can: one may be deleted meanwhile, and then the upload is no longer all there.
+            there = [
+                and_(revisions.c.series_uid == uid, revisions.c.revision == item.revision)
+                for uid, item in first.items()
+            ]
+            query = select(revisions.c.series_uid).where(revisions.c.project == project, or_(false(), *there))
+            held = connection.execute(query.with_for_update(read=True, key_share=True)).scalars().all()
+            if first and len(held) == len(first):
+                row = {"project": project, "digest": digest}
+                rows = [
+                    {**row, "series_uid": uid, "revision": item.revision, "stack": item.stack}
+                    for uid, item in first.items()
+                ]
+                connection.execute(insert(known_uploads), rows)
 
         self._database.transact(note)
 

@@ -12,13 +12,14 @@ from sqlalchemy import event, insert, text
 from benchmarks.catalogue_rows import bag_id, fill, job_id, patient, recipe_digest, series_uid, study_uid
 from slicebank_store.catalogue import Catalogue
 from slicebank_store.catalogue.paging import encode_cursor
-from slicebank_store.catalogue.tables import heads, metadata
+from slicebank_store.catalogue.tables import group_jobs, groups, heads, known_uploads, metadata
 from slicebank_store.types import HeadState, JobKind, JobState
 
 from ..builders import PROJECT, Clock, request_of, series_of, stack_of
 from ..postgres import Postgres
 
 SERIES = 2_000
+GROUP = f"{5:032x}"
 CURSOR = encode_cursor(1_700_000_500.0, "5")
 # Where an index could serve, the planner takes it even for a table this small; where none could, it still has to scan and sort.
 RELUCTANT = "?options=-c%20enable_seqscan%3Doff%20-c%20enable_sort%3Doff%20-c%20enable_bitmapscan%3Doff"
@@ -49,6 +50,7 @@ LISTS: dict[str, tuple[Ask, str]] = {
         "ix_jobs_kind_state",
     ),
     "jobs of a series": (lambda c: c.jobs.list(PROJECT, series_uid=series_uid(10), cursor=CURSOR), "ix_jobs_series"),
+    "groups": (lambda c: c.groups.list(PROJECT, cursor=CURSOR), "ix_groups_page"),
     "heads": (lambda c: c.heads.list(PROJECT, cursor=CURSOR), "ix_heads_page"),
     "heads of a name": (lambda c: c.heads.list(PROJECT, name="n1", cursor=CURSOR), "ix_heads_name"),
     "heads of an encoder": (lambda c: c.heads.list(PROJECT, encoder="e1", cursor=CURSOR), "ix_heads_encoder"),
@@ -73,6 +75,15 @@ LOOKUPS: dict[str, Ask] = {
     "sweep": lambda c: c.jobs.sweep(1e10, redispatch_after_s=1),
     "next import": lambda c: (c.jobs.next_import(0.0), c.jobs.next_import(1e10)),
     "cancel": lambda c: c.jobs.request_cancel(PROJECT, job_id(570)),
+    "group": lambda c: (c.groups.get(PROJECT, GROUP), c.groups.create(PROJECT, key="0" * 64, cases=1)),
+    "progress of a group": lambda c: c.groups.progress(PROJECT, GROUP),
+    "failures of a group": lambda c: c.groups.failures(PROJECT, GROUP),
+    "join a group": lambda c: c.groups.join(PROJECT, GROUP, 7, [job_id(70), job_id(80)]),
+    "refuse a case": lambda c: c.groups.refuse(PROJECT, GROUP, 8, "nothing_usable", "Nothing."),
+    "retry a group": lambda c: c.groups.retry(PROJECT, GROUP, staged=lambda _: False),
+    "cancel a group": lambda c: c.groups.cancel(PROJECT, GROUP),
+    "known uploads": lambda c: c.known_uploads.stored(PROJECT, [f"{n:064x}" for n in range(9)], recipe_digest(1, 0)),
+    "known pixels": lambda c: c.known_uploads.stored(PROJECT, [f"{n:064x}" for n in range(9)], None),
     "head": lambda c: (c.heads.resolve(PROJECT, "n2"), c.heads.versions(PROJECT, "n2")),
     "upload": lambda c: c.submissions.submit_series(series_of(stack_of(range(9))), request_of()),
     "upload of a part": lambda c: c.submissions.submit_series(series_of(stack_of(range(3))), request_of()),
@@ -105,6 +116,21 @@ def head_row(number: int) -> dict[str, Any]:
     }
 
 
+def group_row(number: int) -> dict[str, Any]:
+    key = f"{number:064x}"
+    return {"project": PROJECT, "group_id": key[32:], "key": key, "cases": 9, "created_at": float(number)}
+
+
+def known_row(number: int) -> dict[str, Any]:
+    return {
+        "project": PROJECT,
+        "digest": f"{number:064x}",
+        "series_uid": series_uid(number),
+        "revision": 1,
+        "stack": 0,
+    }
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
     if request.param == "sqlite":
@@ -117,8 +143,16 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     catalogue = Catalogue.open(url + how, clock=Clock())
     with catalogue._database.write() as connection:
         connection.execute(insert(heads), [head_row(number) for number in range(400)])
+        connection.execute(insert(groups), [group_row(number) for number in range(400)])
+        for group in range(4, 7):
+            mine = {"project": PROJECT, "group_id": f"{group:032x}"}
+            rows = [{**mine, "case_number": n, "job_id": job_id(10 * n)} for n in range(SERIES // 10)]
+            connection.execute(insert(group_jobs), rows)
+        rows = [known_row(number) for number in range(SERIES)]
+        connection.execute(insert(known_uploads), rows)
         if request.param == "postgres":
-            connection.exec_driver_sql("ANALYZE heads")
+            for table in ("heads", "groups", "group_jobs", "known_uploads"):
+                connection.exec_driver_sql(f"ANALYZE {table}")
     yield catalogue
     catalogue.close()
 
