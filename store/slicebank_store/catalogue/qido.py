@@ -94,21 +94,25 @@ class Qido:
 
     def studies(self, project: str, matching: Matching, *, limit: int, offset: int = 0) -> list[FoundStudy]:
         """Studies in the order of their UIDs, which is the one that the index of studies gives for nothing."""
-        query = select(series.c.study_uid).where(*_conditions(project, matching)).distinct()
-        query = query.order_by(series.c.study_uid).limit(limit).offset(offset)
+        uid = series.c.study_uid.concat("") if _few(matching) else series.c.study_uid
+        query = select(uid).where(*_conditions(project, matching)).distinct().order_by(uid).limit(limit).offset(offset)
         with self._database.read() as connection:
             study_uids = list(connection.execute(query).scalars())
             members: dict[str, list[FoundSeries]] = {study_uid: [] for study_uid in study_uids}
             for chunk in _chunks(study_uids, _IN_CHUNK):
                 which = select(series).where(series.c.project == project, series.c.study_uid.in_(chunk))
-                rows = connection.execute(which.order_by(*_AGE)).mappings().all()
+                # Sorted here, for the reason that `_few` gives.
+                rows = sorted(
+                    connection.execute(which).mappings(), key=lambda row: (row["created_at"], row["series_uid"])
+                )
                 for found in _described(connection, project, rows):
                     members[found.study_uid].append(found)
         return [FoundStudy(uid, found[0].patient, tuple(found)) for uid, found in members.items()]
 
     def series(self, project: str, matching: Matching, *, limit: int, offset: int = 0) -> list[FoundSeries]:
         """Series, the first taken in first."""
-        query = select(series).where(*_conditions(project, matching)).order_by(*_AGE).limit(limit).offset(offset)
+        query = select(series).where(*_conditions(project, matching)).order_by(*_age(matching))
+        query = query.limit(limit).offset(offset)
         with self._database.read() as connection:
             rows = connection.execute(query).mappings().all()
             return _described(connection, project, rows)
@@ -147,7 +151,8 @@ class Qido:
     @staticmethod
     def _walk(connection: Connection, project: str, matching: Matching) -> Iterator[Sequence[RowMapping]]:
         """Series that match, some at a time."""
-        query = select(series).where(*_conditions(project, matching)).order_by(*_AGE).limit(_SERIES_CHUNK)
+        age = _age(matching)
+        query = select(series).where(*_conditions(project, matching)).order_by(*age).limit(_SERIES_CHUNK)
         rows = connection.execute(query).mappings().all()
         read = 0
         while rows:
@@ -164,7 +169,7 @@ class Qido:
                 literal(last["created_at"], series.c.created_at.type),
                 literal(last["series_uid"], series.c.series_uid.type),
             )
-            rows = connection.execute(query.where(tuple_(*_AGE) > behind)).mappings().all()
+            rows = connection.execute(query.where(tuple_(*age) > behind)).mappings().all()
 
 
 def _chunks(values: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
@@ -173,7 +178,17 @@ def _chunks(values: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
         yield chunk
 
 
-_AGE = (series.c.created_at, series.c.series_uid)
+def _few(matching: Matching) -> bool:
+    """Whether few series can match.
+
+    They are sorted by an expression that no index has: without statistics, SQLite would walk the index of all series for the sake of
+    its order.
+    """
+    return bool(matching.study_uids or matching.series_uids or matching.patients)
+
+
+def _age(matching: Matching) -> tuple[ColumnElement[float], ColumnElement[str]]:
+    return series.c.created_at + 0.0 if _few(matching) else series.c.created_at, series.c.series_uid
 
 
 def _conditions(project: str, matching: Matching) -> list[ColumnElement[bool]]:

@@ -155,12 +155,18 @@ SEARCHES: dict[str, Callable[[Catalogue], Any]] = {
     "series of a study": lambda c: c.qido.series(PROJECT, Matching(study_uids={study_uid(5)}), limit=50),
     "one series": lambda c: c.qido.series(PROJECT, Matching(series_uids={series_uid(5)}), limit=50),
     "some series": lambda c: c.qido.series(PROJECT, Matching(series_uids={series_uid(5), series_uid(6)}), limit=50),
+    "series of some studies": lambda c: c.qido.series(
+        PROJECT, Matching(study_uids={study_uid(5), study_uid(55)}), limit=50
+    ),
     "series of a patient": lambda c: c.qido.series(PROJECT, Matching(patients={patient(5)}), limit=50),
     "series of a body part": lambda c: c.qido.series(PROJECT, Matching(body_parts={"HEAD"}), limit=50),
+    "instances of some studies": lambda c: c.qido.instances(
+        PROJECT, Matching(study_uids={study_uid(5), study_uid(55)}), limit=50
+    ),
     "instances of a study": lambda c: c.qido.instances(PROJECT, Matching(study_uids={study_uid(5)}), limit=50),
 }
 # Walked in the order of the answer, so that a page reads its own rows and no more.
-WALKS = ("studies", "series", "series of a study", "series of a patient", "series of a body part")
+WALKS = ("studies", "studies of a body part", "series", "series of a body part")
 
 
 @pytest.mark.parametrize("name", SEARCHES)
@@ -169,3 +175,7 @@ def test_a_search_walks_an_index(many: Catalogue, name: str) -> None:
     assert not [step for plan in plans for step in scans(plan)], json.dumps(plans, indent=1)
     if name in WALKS:
         assert not [step for step in plans[0] if "Sort" in step or "TEMP B-TREE" in step], plans[0]
+    else:
+        # Of a few series; on SQLite a search by project alone is a walk through all of them.
+        assert not [step for plan in plans for step in plan if "ix_series_page" in step], plans
+        assert not [step for plan in plans for step in plan if step.endswith("(project=?)")], plans
