@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, and_, select, update
+from sqlalchemy import Connection, RowMapping, select, update
 
 from slicebank_store.catalogue.jobs.new import ACTIVE_STATES
 from slicebank_store.catalogue.jobs.retrying import retry_row
@@ -14,7 +14,7 @@ from slicebank_store.catalogue.records import JobRecord
 from slicebank_store.catalogue.rows import to_record
 from slicebank_store.catalogue.tables import jobs
 from slicebank_store.errors import NotRetryable
-from slicebank_store.types import JobState
+from slicebank_store.types import JobKind, JobState
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,27 @@ class Stopped:
 
 def cancel_jobs(connection: Connection, project: str, job_ids: Collection[str], now: float) -> list[Stopped]:
     """Cancels those that are queued and asks running ones to end; what is final by now is left alone."""
-    stopped = []
-    for row in _locked(connection, project, job_ids, ACTIVE_STATES):
-        running = row["state"] == JobState.RUNNING.value
-        if running:
-            which = and_(jobs.c.project == project, jobs.c.job_id == row["job_id"])
-            connection.execute(update(jobs).where(which).values(cancel_requested=True))
-        else:
+    rows = _locked(connection, project, job_ids, ACTIVE_STATES)
+    named = [row["job_id"] for row in rows]
+    awaited = set(
+        connection.execute(
+            select(jobs.c.waits_for).where(jobs.c.project == project, jobs.c.waits_for.in_(named))
+        ).scalars()
+    )
+    running, plain, stopped = [], [], []
+    for row in rows:
+        runs = row["state"] == JobState.RUNNING.value
+        stopped.append(Stopped(row["job_id"], runs, row["staging"]))
+        if runs:
+            running.append(row["job_id"])
+        elif row["job_id"] in awaited or row["kind"] == JobKind.TRAIN.value:
             finish(connection, row, JobState.CANCELLED, now)
-        stopped.append(Stopped(row["job_id"], running, row["staging"]))
+        else:
+            plain.append(row["job_id"])
+    # Of most jobs nothing else hangs, and ten thousand are then cancelled in seconds.
+    ended = {"state": JobState.CANCELLED.value, "finished_at": now, "error_code": None, "error_detail": None}
+    for ids, values in ((running, {"cancel_requested": True}), (plain, ended)):
+        connection.execute(update(jobs).where(jobs.c.project == project, jobs.c.job_id.in_(ids)).values(values))
     return stopped
 
 
