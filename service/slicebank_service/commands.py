@@ -32,17 +32,17 @@ def serve(
     from pydantic import ValidationError
     from rich.console import Console
 
+    from slicebank_service.dicom_network.settings import ListenerSettings
     from slicebank_service.serving.banner import print_banner
     from slicebank_service.serving.errors import ServeError
     from slicebank_service.serving.supervisor import Supervisor
-    from slicebank_service.settings import ServiceSettings
     from slicebank_store.errors import StoreError
 
     console = Console(highlight=False)
     options = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     try:
-        settings = ServiceSettings(**given)
+        settings = ListenerSettings(**given)
     except ValidationError as error:
         for problem in error.errors():
             where = ".".join(str(part) for part in problem["loc"])
@@ -52,6 +52,7 @@ def serve(
         settings,
         port=settings.port if "port" in settings.model_fields_set else None,
         tell=lambda sentence: console.print(sentence, style="yellow", markup=False, soft_wrap=True),
+        listens=settings.listen_port is not None,
     )
     try:
         supervisor.run(ready=lambda serving: print_banner(console, settings, serving))

@@ -14,22 +14,23 @@ from typer.main import get_command
 from slicebank.cli.app import build_app
 from slicebank_models.heads.spec import TrainingSpec
 from slicebank_models.registry import DEFAULT_ENCODER, EncoderRegistry
+from slicebank_service.dicom_network.settings import ListenerSettings
 from slicebank_service.problems import FRAMEWORK_CODES, HTTP_STATUS
 from slicebank_service.routers import (
     bags,
-    dicomweb,
     checking,
+    dicomweb,
     encoders,
-    heads,
     groups,
+    heads,
     health,
     imports,
     jobs,
     metrics,
     predictions,
     series,
-    workers,
     uploads,
+    workers,
 )
 from slicebank_service.settings import ServiceSettings
 from slicebank_worker.settings import WorkerSettings
@@ -61,14 +62,14 @@ def test_every_error_code_is_explained() -> None:
     assert error_codes() - explained == set()
 
 
-@pytest.mark.parametrize("settings", [ServiceSettings, WorkerSettings])
+@pytest.mark.parametrize("settings", [ServiceSettings, ListenerSettings, WorkerSettings])
 def test_every_setting_is_explained(settings: type[BaseSettings]) -> None:
     documented = set(re.findall(r"`SLICEBANK_([A-Z0-9_]+)`", page("settings")))
     assert {name.upper() for name in settings.model_fields} - documented == set()
 
 
 def test_every_documented_setting_exists() -> None:
-    known = {name.upper() for settings in (ServiceSettings, WorkerSettings) for name in settings.model_fields}
+    known = {name.upper() for settings in (ListenerSettings, WorkerSettings) for name in settings.model_fields}
     client = {"URL", "API_KEY", "DATA_DIR", "STATE_DIR", "TEST_DATA"}
     for path in PAGES:
         assert set(re.findall(r"SLICEBANK_([A-Z0-9_]+)", path.read_text())) - known - client == set(), path.name

@@ -54,9 +54,9 @@ class Answer:
 TAKEN = Answer(SUCCESS)
 PROCESSING_FAILED = Answer(PROCESSING_FAILURE, "internal_error", "the instance could not be handled; send it again")
 WRONG_CONTEXT = Answer(
-    SOP_CLASS_NOT_SUPPORTED, "not_an_image", "the SOP class of the request is not that of its presentation context"
+    SOP_CLASS_NOT_SUPPORTED, "bad_header", "the SOP class of the request is not that of its presentation context"
 )
-UNKNOWN_OPERATION = Answer(UNRECOGNISED_OPERATION, "not_an_image", "only C-ECHO and C-STORE are served here")
+UNKNOWN_OPERATION = Answer(UNRECOGNISED_OPERATION, "bad_request", "only C-ECHO and C-STORE are served here")
 MISMATCH = Answer(
     DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "bad_header", "request and data set name different SOP classes or instances"
 )

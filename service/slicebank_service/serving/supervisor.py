@@ -55,6 +55,7 @@ class Supervisor:
         settings: what to run; its host is where the API listens.
         port: port of the API; 0 takes a free one, None the default or the next free one.
         tell: takes sentences for the user.
+        listens: whether a DICOM listener runs too.
         worker_command: program and arguments to which a worker's kind is added.
     """
 
@@ -64,11 +65,13 @@ class Supervisor:
         *,
         port: int | None,
         tell: Callable[[str], None],
+        listens: bool = False,
         worker_command: tuple[str, ...] = (sys.executable, "-m", "slicebank_worker"),
     ) -> None:
         self._settings = settings
         self._port = port
         self._tell = tell
+        self._listens = listens
         self._worker_command = worker_command
         self._stopping = False
 
@@ -126,6 +129,8 @@ class Supervisor:
         more = tuple(f"embed-{number}" for number in range(2, self._settings.embed_workers + 1))
         for name in (*WORKERS, *more):
             children.start(ChildSpec(name, (*self._worker_command, name.split("-")[0])))
+        if self._listens:
+            children.start(ChildSpec("listen", (sys.executable, "-m", "slicebank_service.dicom_network")))
 
     def _wait_until_healthy(self, children: Children, url: str) -> None:
         deadline = time.monotonic() + _START_SECONDS
