@@ -10,6 +10,9 @@ from slicebank_store.pacs.basket import SeriesBasket
 from slicebank_store.pacs.selecting import SeriesFacts
 from slicebank_store.pacs.sources import DicomWebSource, DimseSource
 
+MOST_SERIES = 5000
+"""Series of one study that a PACS may list: one that lists them without end must not fill the memory."""
+
 QUERY_KEYS = frozenset(
     {
         "AccessionNumber",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -13,6 +16,7 @@ from slicebank_store.errors import PacsRefused, PacsUnavailable
 from slicebank_store.multipart_related import MalformedMultipart, RelatedParts
 from slicebank_store.pacs.asking import is_uid
 from slicebank_store.pacs.basket import SeriesBasket
+from slicebank_store.pacs.client import MOST_SERIES
 from slicebank_store.pacs.selecting import SeriesFacts
 from slicebank_store.pacs.sources import DicomWebSource
 
@@ -20,8 +24,10 @@ _JSON = "application/dicom+json"
 # As they are stored: a transcoded instance is another one, and costs the PACS time.
 _INSTANCES = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _PAGE = 200
-_BLOCK_BYTES = 1 << 20
-_MAX_JSON_BYTES = 64 << 20
+# Python objects of JSON take up to 25 times its bytes; the header of an enhanced CT of 2000 frames takes 8 MB.
+_MAX_JSON_BYTES = 16 << 20
+# Whole answers in JSON take so many times as long as the PACS may be silent: one that drips would hold a thread for ever.
+_JSON_PATIENCE = 4.0
 _ABOUT_SERIES = ("00080060", "0008103E", "00180050", "00181210", "00201209")
 
 
@@ -37,11 +43,15 @@ class DicomWebClient:
             password = "" if source.password is None else source.password.get_secret_value()
             auth = httpx.BasicAuth(source.username, password)
         self._name = name
+        self._json_s = _JSON_PATIENCE * source.timeout_seconds
         self._client = httpx.Client(
             base_url=source.url.rstrip("/"),
-            headers=headers,
+            # Nothing is inflated that the PACS has packed: a few bytes can become gigabytes.
+            headers=headers | {"Accept-Encoding": "identity"},
             auth=auth,
-            verify=source.verify if isinstance(source.verify, bool) else str(source.verify),
+            verify=source.verify
+            if isinstance(source.verify, bool)
+            else ssl.create_default_context(cafile=source.verify.expanduser()),
             timeout=source.timeout_seconds,
             # What the settings name is asked, and nothing that it points to.
             follow_redirects=False,
@@ -59,8 +69,10 @@ class DicomWebClient:
     def find_studies(self, query: Mapping[str, str], limit: int) -> list[str]:
         """StudyInstanceUIDs that match, at most `limit`."""
         found: dict[str, None] = {}
+        deadline = self._deadline()
         while len(found) < limit:
-            page = self._json("/studies", {**query, "limit": str(_PAGE), "offset": str(len(found))})
+            asked = {**query, "limit": str(_PAGE), "offset": str(len(found))}
+            page = self._json("/studies", asked, deadline)
             uids = [uid for item in page if is_uid(uid := _text(item, "0020000D") or "")]
             known = len(found)
             found |= dict.fromkeys(uids)
@@ -72,24 +84,30 @@ class DicomWebClient:
     def find_series(self, study_uid: str) -> list[SeriesFacts]:
         """What the PACS says of the series of a study; none where it has no such study."""
         found: dict[str, SeriesFacts] = {}
+        deadline = self._deadline()
         while True:
             asked = {"includefield": ",".join(_ABOUT_SERIES), "limit": str(_PAGE), "offset": str(len(found))}
-            page = self._json(f"/studies/{study_uid}/series", asked)
+            page = self._json(f"/studies/{study_uid}/series", asked, deadline)
             known = len(found)
             for item in page:
                 series_uid = _text(item, "0020000E") or ""
                 if is_uid(series_uid):
                     found.setdefault(series_uid, _facts(series_uid, item))
+            if len(found) > MOST_SERIES:
+                raise PacsRefused(
+                    f"PACS {self._name} lists more series of one study than can be: {MOST_SERIES} at most."
+                )
             if len(page) < _PAGE or len(found) == known:
                 return list(found.values())
 
     def first_instance(self, study_uid: str, series_uid: str) -> SeriesFacts:
         """What the header of one instance says of a series."""
         series = f"/studies/{study_uid}/series/{series_uid}"
-        for item in self._json(f"{series}/instances", {"limit": "1"}):
+        deadline = self._deadline()
+        for item in self._json(f"{series}/instances", {"limit": "1"}, deadline):
             sop_uid = _text(item, "00080018") or ""
             if is_uid(sop_uid):
-                for header in self._json(f"{series}/instances/{sop_uid}/metadata", {}):
+                for header in self._json(f"{series}/instances/{sop_uid}/metadata", {}, deadline):
                     # A header knows nothing of how many others there are.
                     return _facts(series_uid, {key: value for key, value in header.items() if key != "00201209"})
         return SeriesFacts(series_uid)
@@ -101,7 +119,7 @@ class DicomWebClient:
         def write(answer: httpx.Response) -> None:
             parts = RelatedParts(answer.headers.get("content-type", ""), place=lambda _number, _media: into.new())
             try:
-                for block in answer.iter_bytes(_BLOCK_BYTES):
+                for block in self._blocks(answer):
                     into.count(len(block))
                     parts.feed(block)
                 parts.finish()
@@ -110,12 +128,25 @@ class DicomWebClient:
 
         self._ask(path, {}, _INSTANCES, write)
 
-    def _json(self, path: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    def _deadline(self) -> float:
+        return time.monotonic() + self._json_s
+
+    def _blocks(self, answer: httpx.Response) -> Iterator[bytes]:
+        """The bytes of an answer as they come, so that whoever waits for them can look up."""
+        if answer.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise PacsRefused(
+                f"PACS {self._name} packs its answers without being asked to: have it send them as they are."
+            )
+        return answer.iter_raw()
+
+    def _json(self, path: str, query: Mapping[str, str], deadline: float) -> list[dict[str, Any]]:
         body = bytearray()
 
         def read(answer: httpx.Response) -> None:
-            for block in answer.iter_bytes(_BLOCK_BYTES):
+            for block in self._blocks(answer):
                 body.extend(block)
+                if time.monotonic() > deadline:
+                    raise PacsUnavailable(f"PACS {self._name} takes longer than {self._json_s:g} s to answer.")
                 if len(body) > _MAX_JSON_BYTES:
                     raise PacsRefused(f"PACS {self._name} answers more than can be read: ask for less at a time.")
 
@@ -124,7 +155,7 @@ class DicomWebClient:
             return []
         try:
             found = httpx.Response(200, content=bytes(body)).json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PacsRefused(f"PACS {self._name} does not answer in DICOM JSON: see that its URL is right.") from error
         return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
@@ -179,7 +210,9 @@ def _text(item: Mapping[str, Any], tag: str) -> str | None:
 def _number(item: Mapping[str, Any], tag: str) -> float | None:
     for value in _values(item, tag):
         try:
-            return float(value)
-        except (TypeError, ValueError):
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
             continue
+        if math.isfinite(number):
+            return number
     return None

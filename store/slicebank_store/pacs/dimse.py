@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
@@ -17,6 +21,7 @@ from slicebank_imaging.syntaxes import SYNTAXES
 from slicebank_store.errors import PacsError, PacsRefused, PacsUnavailable
 from slicebank_store.pacs.asking import is_uid
 from slicebank_store.pacs.basket import SeriesBasket
+from slicebank_store.pacs.client import MOST_SERIES
 from slicebank_store.pacs.selecting import SeriesFacts
 from slicebank_store.pacs.sources import DimseSource
 
@@ -66,7 +71,7 @@ class DimseClient:
 
     def find_studies(self, query: Mapping[str, str], limit: int) -> list[str]:
         """StudyInstanceUIDs that match, at most `limit`."""
-        asked = _identifier("STUDY", StudyInstanceUID="", **query)
+        asked = _identifier("STUDY", **{"StudyInstanceUID": "", **query})
         found: dict[str, None] = {}
         for item in self._find(asked, limit):
             uid = _text(item, _STUDY_UID) or ""
@@ -87,7 +92,9 @@ class DimseClient:
             SliceThickness=None,
             ConvolutionKernel="",
         )
-        found = [_facts(_text(item, _SERIES_UID) or "", item) for item in self._find(asked)]
+        found = [_facts(_text(item, _SERIES_UID) or "", item) for item in self._find(asked, MOST_SERIES + 1)]
+        if len(found) > MOST_SERIES:
+            raise PacsRefused(f"PACS {self._name} lists more series of one study than can be: {MOST_SERIES} at most.")
         return [facts for facts in found if is_uid(facts.series_uid)]
 
     def first_instance(self, study_uid: str, series_uid: str) -> SeriesFacts:
@@ -231,7 +238,9 @@ def _identifier(level: str, **keys: Any) -> Dataset:
     if any(not str(value).isascii() for value in keys.values()):
         identifier.SpecificCharacterSet = "ISO_IR 192"
     for keyword, value in keys.items():
-        setattr(identifier, keyword, value)
+        tag = tag_for_keyword(keyword) or 0
+        # The library would warn, with the value, of one that breaks a rule; the PACS may judge it.
+        identifier.add(DataElement(tag, dictionary_VR(tag), value, validation_mode=IGNORE))
     return identifier
 
 
@@ -258,6 +267,7 @@ def _text(item: Dataset, tag: int) -> str | None:
 
 def _number(text: str | None) -> float | None:
     try:
-        return None if text is None else float(text)
+        number = math.nan if text is None else float(text)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None

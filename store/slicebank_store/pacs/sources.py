@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +41,23 @@ class DicomWebSource(_Source):
     def _one_key(self) -> DicomWebSource:
         if self.token is not None and self.username is not None:
             raise ValueError("give a token or a username, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _sendable(self) -> DicomWebSource:
+        secrets = [*self.headers.values(), *([] if self.token is None else [self.token])]
+        texts = [*self.headers, *(secret.get_secret_value() for secret in secrets)]
+        if not all(text.isascii() and text.isprintable() for text in texts):
+            raise ValueError("headers and token must be plain ASCII without line breaks")
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_can_be_read(self) -> DicomWebSource:
+        if isinstance(self.verify, Path):
+            try:
+                ssl.create_default_context(cafile=self.verify.expanduser())
+            except OSError as error:
+                raise ValueError(f"the certificates of verify cannot be read ({type(error).__name__})") from None
         return self
 
 
