@@ -88,3 +88,12 @@ def test_settings_that_are_not_usable_end_the_start_without_showing_them(world: 
     with pytest.raises(BadSources) as refused:
         world.app(pacs=SecretStr(pacs))
     assert "SECRET" not in str(refused.value)
+
+
+def test_a_case_that_the_group_does_not_have_is_refused(world: World, api: Api) -> None:
+    group = api.post("/v1/groups", json={"key": "a" * 64, "cases": 2}).json()["group_id"]
+    asked = {"source": "archive", "study_uids": ["1.2"], "group": group}
+    answer = api.post("/v1/imports", json={**asked, "case": 2})
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_request")
+    assert world.staged() == {}
+    assert api.post("/v1/imports", json={**asked, "case": 1}).status_code == 202

@@ -8,10 +8,11 @@ from slicebank_service.admission import full_disks_said
 from slicebank_service.answers.imports import ImportAnswer, ImportAsked, ImportJob, SourceList, SourceView
 from slicebank_service.context import Context, Ctx
 from slicebank_service.errors import BadRequest
+from slicebank_service.intake.asked import check_case
 from slicebank_store.catalogue.jobs import NewJob
 from slicebank_store.catalogue.records import JobRecord
 from slicebank_store.dispatching import dispatch
-from slicebank_store.errors import StudyNotFound, UnknownGroup
+from slicebank_store.errors import StudyNotFound
 from slicebank_store.pacs.asking import Ask
 from slicebank_store.pacs.client import QUERY_KEYS, open_client
 from slicebank_store.types import JobKind, StudySource
@@ -37,8 +38,8 @@ def import_studies(context: Ctx, asked: ImportAsked) -> ImportAnswer:
     from slicebank_store.intake.arrivals import import_params
 
     context.sources.get(asked.source)
-    if asked.group is not None and context.catalogue.groups.get(context.project, asked.group) is None:
-        raise UnknownGroup("There is no such group: make one first.")
+    if asked.group is not None:
+        check_case(context, asked.group, asked.case)
     context.admission.check_upload(None)
     request = intake_request(
         context.registry.get(asked.encoder),

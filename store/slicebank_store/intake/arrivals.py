@@ -10,7 +10,7 @@ from pathlib import Path
 from slicebank_store.catalogue import Catalogue
 from slicebank_store.catalogue.jobs import NewJob
 from slicebank_store.catalogue.records import JobRecord
-from slicebank_store.errors import UploadMissing
+from slicebank_store.errors import CatalogueUnavailable, UploadMissing
 from slicebank_store.identity import new_id
 from slicebank_store.intake.request import IntakeRequest
 from slicebank_store.intake.staging import Staging
@@ -78,6 +78,8 @@ class Arrivals:
             if not left:
                 return job
             if time.monotonic() > deadline:
+                # What it has cannot be added to; unless it ends, every file of the study would put it off again.
+                self._catalogue.arriving.hurry(self._project, study_uid)
                 raise UploadMissing(f"The files of job {job.job_id} cannot be added to: send the study again.")
             time.sleep(_PAUSE_S)
 
@@ -98,7 +100,7 @@ class Arrivals:
     def _expect(self, study_uid: str, request: IntakeRequest) -> JobRecord:
         upload = self._staging.new()
         (upload.folder / _OPEN).mkdir()
-        used = False
+        unused = True
         try:
             job = self._catalogue.arriving.expect(
                 NewJob(
@@ -113,12 +115,16 @@ class Arrivals:
                 ),
                 quiet_s=self._quiet_s,
             )
-            used = job.staging == upload.upload_id
+            unused = job.staging != upload.upload_id
             if request.group is not None:
                 self._catalogue.groups.join(self._project, request.group, request.case, [job.job_id])
+        except CatalogueUnavailable:
+            # The connection may have broken while the job was committed, which then needs the folder; the sweep removes it if none does.
+            unused = False
+            raise
         finally:
             self._staging.settle(upload.upload_id)
-            if not used:
+            if unused:
                 self._staging.remove(upload.upload_id)
         return job
 

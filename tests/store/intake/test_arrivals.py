@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from slicebank_store.catalogue import Catalogue
-from slicebank_store.errors import UploadMissing
+from slicebank_store.catalogue.jobs import NewJob
+from slicebank_store.catalogue.records import JobRecord
+from slicebank_store.errors import CatalogueUnavailable, UploadMissing
 from slicebank_store.identity import new_id
 from slicebank_store.intake import Staging
 from slicebank_store.intake.arrivals import Arrivals, close_arrival, import_params, import_request
@@ -123,3 +127,44 @@ def test_what_a_job_is_asked_for_names_nobody() -> None:
     params = import_params(StudySource.ARRIVAL, REQUEST)
     assert "Doe" not in str(params)
     assert import_request(params) == REQUEST.without_names()
+
+
+@dataclass
+class Unheard:
+    """A catalogue whose connection breaks once it has committed."""
+
+    catalogue: Catalogue
+
+    @property
+    def arriving(self) -> Unheard:
+        return self
+
+    def expect(self, new: NewJob, *, quiet_s: float) -> JobRecord:
+        self.catalogue.arriving.expect(new, quiet_s=quiet_s)
+        raise CatalogueUnavailable("the connection broke")
+
+
+def test_a_job_whose_commit_nobody_heard_of_keeps_its_folder(
+    real_time: Catalogue, staging: Staging, incoming: Path
+) -> None:
+    path = written(incoming, b"a")
+    with pytest.raises(CatalogueUnavailable):
+        Arrivals(cast(Catalogue, Unheard(real_time)), staging, PROJECT, quiet_s=60).add("1.2", [path], REQUEST)
+    assert path.exists()
+    job = Arrivals(real_time, staging, PROJECT, quiet_s=60, patience_s=0.1).add("1.2", [path], REQUEST)
+    assert [taken.read_bytes() for taken in close_arrival(staging.path(job.staging or ""))] == [b"a"]
+
+
+def test_a_study_whose_folder_is_lost_is_not_put_off_by_every_file(
+    real_time: Catalogue, staging: Staging, incoming: Path
+) -> None:
+    arrivals = Arrivals(real_time, staging, PROJECT, quiet_s=60, patience_s=0.05)
+    job = arrivals.add("1.2", [written(incoming, b"a")], REQUEST)
+    staging.remove(job.staging or "")
+    late = written(incoming, b"b")
+    with pytest.raises(UploadMissing):
+        arrivals.add("1.2", [late], REQUEST)
+    assert late.exists()
+    lease = real_time.jobs.claim_next("embed", worker="w", lease_s=LEASE_S, kinds=[JobKind.IMPORT])
+    assert lease is not None, "due at once: it fails, and what is sent again makes another"
+    assert lease.job.job_id == job.job_id
