@@ -62,17 +62,23 @@ def run(arguments: list[str] | None) -> int:
     except StoreError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    app = create_app(
-        settings,
-        catalogue=catalogue,
-        blobs=open_blobs(settings),
-        staging=Staging(settings.resolved_staging_dir),
-        queue=CeleryQueue(settings.resolved_broker_url),
-        registry=EncoderRegistry(settings.resolved_encoders_dir),
-        keys=ProjectKeys(settings.resolved_keys_dir),
-        notifications=partial(subscribe, settings.resolved_broker_url),
-        living_workers=partial(read_workers, settings.resolved_broker_url),
-    )
+    try:
+        app = create_app(
+            settings,
+            catalogue=catalogue,
+            blobs=open_blobs(settings),
+            staging=Staging(settings.resolved_staging_dir),
+            queue=CeleryQueue(settings.resolved_broker_url),
+            registry=EncoderRegistry(settings.resolved_encoders_dir),
+            keys=ProjectKeys(settings.resolved_keys_dir),
+            notifications=partial(subscribe, settings.resolved_broker_url),
+            living_workers=partial(read_workers, settings.resolved_broker_url),
+        )
+    except StoreError as error:
+        # Of the settings: policies that the project was not made with, PACS that are not usable.
+        sys.stderr.write(f"{error}\n")
+        catalogue.close()
+        return 1
     config = uvicorn.Config(
         app,
         host=options.host,
