@@ -37,6 +37,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from slicebank.hints import hint_for
+
 if TYPE_CHECKING:
     from slicebank.records import Job, RefusedSeries, Rejected, Upload
 
@@ -230,8 +232,9 @@ class ApiError(SlicebankError):
         request_id: str = "",
         problem: Mapping[str, Any] | None = None,
         retry_after: float | None = None,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(detail)
+        super().__init__(detail, hint=hint)
         self.retry_after = retry_after
         self.status = status
         self.code = code
@@ -284,7 +287,7 @@ class NothingUsable(InvalidRequest):
     """No file of the upload is a CT slice; `rejected` names each with its reason."""
 
     code = "nothing_usable"
-    default_hint = "The reasons are listed file by file; import options such as --assume-rescale may admit some."
+    default_hint = "docs/verdicts.md says what to do about each code."
 
     @property
     def rejected(self) -> tuple[Rejected, ...]:
@@ -327,6 +330,7 @@ def api_error(status: int, problem: Mapping[str, Any], retry_after: float | None
         request_id=str(problem.get("request_id") or ""),
         problem=dict(problem),
         retry_after=retry_after,
+        hint=hint_for(code, problem),
     )
 
 

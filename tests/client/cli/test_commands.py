@@ -100,10 +100,48 @@ def test_upload_of_nothing_usable_names_the_reasons(slicebank: Shell, server: Sp
 
 
 @pytest.mark.parametrize(
-    "options", [("--stack", "x"), ("--priority", "soon")], ids=lambda options: options[0].removeprefix("--")
+    "options",
+    [("--stack", "x"), ("--priority", "soon"), ("--force", "ct"), ("--assume-rescale", "1")],
+    ids=lambda options: options[0].removeprefix("--"),
 )
 def test_upload_options_that_make_no_sense(slicebank: Shell, tmp_path: Path, options: tuple[str, ...]) -> None:
     assert slicebank("upload", folder(tmp_path, "1"), *options).status == 2
+
+
+def test_upload_names_the_series_that_is_warned_of_or_refused_and_sums_up(
+    slicebank: Shell, server: SpeakingServer, tmp_path: Path
+) -> None:
+    answer = accepted(warnings=["the series holds 2 stacks"])
+    answer["rejected"] = [{"name": "study/2", "code": "not_axial", "detail": "It is coronal."}]
+    answer["refused_series"] = [{"series_uid": "1.2.4", "code": "not_axial", "detail": "It is coronal.", "n_files": 1}]
+    server.on("POST /v1/series", Reply(202, answer))
+    run = slicebank("upload", folder(tmp_path, "1", "2"), "--no-wait")
+    assert "Warning: the series holds 2 stacks (1.2.3)" in run.err
+    assert "Series 1.2.4 refused, not_axial (1 file)" in run.err
+    assert "In all: 1 series taken (2 slices), 1 file refused, 0 not sent." in run.err
+    refused = {"rejected": answer["rejected"], "refused_series": answer["refused_series"]}
+    server.on("POST /v1/series", problem(422, "nothing_usable", "No file is usable.", **refused))
+    assert "Series 1.2.4 refused, not_axial (1 file)" in slicebank("upload", folder(tmp_path, "1")).err
+    run = slicebank("upload", folder(tmp_path, "1"), "--json")
+    assert run.json["error"]["refused_series"][0]["series_uid"] == "1.2.4"
+
+
+def test_a_refusal_says_what_lists_or_admits(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
+    server.on("POST /v1/series", problem(404, "unknown_encoder", "There is no encoder."))
+    assert "`slicebank encoders list`" in slicebank("upload", folder(tmp_path, "1")).err
+    rejected = [{"name": "study/1", "code": "not_hu", "detail": "These are labels."}]
+    server.on("POST /v1/series", problem(422, "nothing_usable", "No file is usable.", rejected=rejected))
+    assert "--force not_hu" in slicebank("upload", folder(tmp_path, "1")).err
+
+
+def test_a_job_of_an_import_tells_its_series_line_by_line(slicebank: Shell, server: SpeakingServer) -> None:
+    series = [{"series_uid": f"1.2.{number}", "n_slices": 7, "warnings": []} for number in range(11)]
+    result = {"series": series, "rejected": [], "n_rejected": 0}
+    server.on("GET /v1/jobs/j", job("j", "succeeded", kind="import", result=result))
+    out = slicebank("jobs", "show", "j").out
+    assert "series: series_uid 1.2.9, n_slices 7" in out
+    assert "series: 1 more, which --json lists" in out
+    assert "n_rejected 0" in out
 
 
 def test_series(slicebank: Shell, server: SpeakingServer) -> None:

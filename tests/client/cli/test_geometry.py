@@ -51,6 +51,7 @@ def test_an_odd_one() -> None:
     assert words["gaps"] == "2 slices are probably missing: 2 after slice 9 (12 mm)"
     assert words["overlaps"] == "slices 0 to 5 by 1 mm"
     assert words["duplicates"] == "3 copies left out"
+    assert geometry_words({"duplicates": {"dropped": 1}})["duplicates"] == "1 copy left out"
     assert len(oddities(ODD)) == 5
 
 

@@ -157,5 +157,23 @@ def test_the_command(slicebank: Callable[..., Run], server: SpeakingServer, tmp_
     assert "3 of 3 done" in run.out
     assert json.loads(slicebank("cohort", "list", "--json").out)["items"][0]["group_id"] == "g"
     assert "Nothing decoded." in slicebank("cohort", "failures", "g").out
+    assert "finished" in slicebank("cohort", "list").out
     for word in ("show", "cancel", "retry"):
         assert "finished" in slicebank("cohort", word, "g").out
+
+
+def test_the_command_tells_of_cases_that_could_not_be_sent(
+    slicebank: Callable[..., Run], server: SpeakingServer, tmp_path: Path
+) -> None:
+    answering(server)
+    stuck = {**GROUP, "progress": {"done": 2, "total": 3, "unit": "cases"}, "state": "running", "failures": []}
+    server.on("GET /v1/groups/g", stuck)
+    path = table(tmp_path, "a", "b")
+    path.write_text(path.read_text() + "2;nowhere;0\n")
+    run = slicebank("cohort", "submit", path)
+    assert run.status == 1
+    [told] = [line for line in run.out.splitlines() if line.startswith("path_not_found")]
+    assert told.split()[:3] == ["path_not_found", "1", "3"], "one case, row 3"
+    assert "1; `slicebank cohort submit` with the same table says why" in slicebank("cohort", "show", "g").out
+    server.on("GET /v1/groups/g", {**stuck, "jobs": {"running": 1}})
+    assert "says why" not in slicebank("cohort", "show", "g").out

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from slicebank.cli.output import Output, print_refused
+from slicebank.cli.output import Output, print_refused, print_refused_series
 from slicebank.cli.session import GlobalOptions, Session
 from slicebank.errors import ApiError, JobError, NothingUsable, SlicebankError, UploadInterrupted
 
@@ -87,6 +87,7 @@ def report(output: Output, error: SlicebankError) -> None:
             detail = f"{detail} (request {error.request_id})"
     if isinstance(error, NothingUsable):
         extra["rejected"] = error.rejected
+        extra["refused_series"] = error.refused_series
     if isinstance(error, JobError):
         extra["job"] = error.job
     if isinstance(error, UploadInterrupted):
@@ -94,4 +95,5 @@ def report(output: Output, error: SlicebankError) -> None:
     hint = error.hint.replace("JOB_ID", error.job.job_id) if isinstance(error, JobError) else error.hint
     output.fail(detail, hint=hint, code=error.code, extra=extra)
     if isinstance(error, NothingUsable) and not output.as_json:
+        print_refused_series(output, error.refused_series)
         print_refused(output, error.rejected)

@@ -97,7 +97,8 @@ def _gaps(geometry: Mapping[str, Any]) -> str:
         f"{item.get('missing')} after slice {item.get('after_slice')} ({_mm(item.get('spacing_mm'))})"
         for item in gaps[:SHOWN]
     ]
-    return f"{missing} slices are probably missing: {', '.join(told)}{', ...' if len(gaps) > SHOWN else ''}"
+    slices = "slice is" if missing == 1 else "slices are"
+    return f"{missing} {slices} probably missing: {', '.join(told)}{', ...' if len(gaps) > SHOWN else ''}"
 
 
 def _overlaps(geometry: Mapping[str, Any]) -> str:
@@ -116,9 +117,10 @@ def _duplicates(found: object) -> str:
         return ""
     parts = []
     if found.get("dropped"):
-        parts.append(f"{found['dropped']} copies left out")
+        parts.append(f"{found['dropped']} {'copy' if found['dropped'] == 1 else 'copies'} left out")
     if found.get("in_other_stacks"):
-        parts.append(f"{found['in_other_stacks']} positions are held by other stacks too")
+        one = found["in_other_stacks"] == 1
+        parts.append(f"{found['in_other_stacks']} {'position is' if one else 'positions are'} held by other stacks too")
     return ", ".join(parts)
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from slicebank.records import Rejected
+from slicebank.records import RefusedSeries, Rejected
 
 # Wide enough for a 64-character UID beside two ids, so that tables in files and pipes are not folded.
 PIPE_COLUMNS = 200
@@ -95,6 +95,15 @@ def print_refused(output: Output, rejected: Sequence[Rejected]) -> None:
         files = "file" if count == 1 else "files"
         why = f"{example.detail or code}{f' [{example.tag}]' if example.tag else ''}"
         output.err.print(f"{count} {files} refused, {code}: {why} ({example.name})", markup=False, soft_wrap=True)
+
+
+def print_refused_series(output: Output, refused: Sequence[RefusedSeries]) -> None:
+    """Write which series nothing was taken of; what is wrong with them stands with their files."""
+    for item in refused:
+        files = "file" if item.n_files == 1 else "files"
+        output.err.print(
+            f"Series {item.series_uid} refused, {item.code} ({item.n_files} {files})", markup=False, soft_wrap=True
+        )
 
 
 def cell_text(value: object) -> str:

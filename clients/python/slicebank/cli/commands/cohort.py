@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,10 +25,12 @@ from slicebank.cli.output import Output
 from slicebank.cli.paths import existing_path
 from slicebank.cli.progress import CohortBar
 from slicebank.cli.session import Session
-from slicebank.records import CaseState, Cohort, Submission
+from slicebank.records import CaseOutcome, CaseState, Cohort, Submission
 
 GroupId = Annotated[str, typer.Argument(metavar="GROUP_ID", help="Cohort.")]
 NEVER_THERE = (CaseState.FAILED,)
+# Rows of one reason that are named; --json has all of them.
+ROWS_SHOWN = 8
 
 
 def register(app: typer.Typer) -> None:
@@ -93,7 +96,8 @@ def submit(
 def list_cohorts(session: Session, limit: Limit = 50) -> None:
     """List the cohorts, newest first."""
     with session.client() as client:
-        found = list(client.cohorts.list(limit=limit))
+        # The list names cohorts; how far each is, it does not say.
+        found = [client.cohorts.get(item.group_id) for item in client.cohorts.list(limit=limit)]
     if session.output.as_json:
         session.output.json({"items": found})
         return
@@ -156,6 +160,7 @@ def _print(output: Output, cohort: Cohort) -> None:
             "cohort": cohort.group_id,
             "state": cohort.state,
             "cases": f"{cohort.progress.done} of {cohort.cases} done",
+            "not sent": _not_sent(cohort),
             "jobs": {name: count for name, count in cohort.jobs.items() if count},
             "created": cohort.created_at,
         }
@@ -170,6 +175,14 @@ def _print(output: Output, cohort: Cohort) -> None:
         )
 
 
+def _not_sent(cohort: Cohort) -> str:
+    """Cases that nobody works on, as far as can be told: those of a run that is still sending are told once its jobs are final."""
+    missing = cohort.cases - cohort.progress.done
+    if not missing or any(cohort.jobs.get(state) for state in ("queued", "running")):
+        return ""
+    return f"{missing}; `slicebank cohort submit` with the same table says why, and sends them once they are there"
+
+
 def _print_submission(output: Output, made: Submission) -> None:
     output.say(", ".join(f"{count} {state.replace('_', ' ')}" for state, count in made.counts.items()) + ".")
     bad = [item for item in made if item.code]
@@ -177,7 +190,15 @@ def _print_submission(output: Output, made: Submission) -> None:
     examples = {item.code: item for item in reversed(bad)}
     if counts:
         output.table(
-            ("not taken", "cases", "example", "why"),
-            [(code, count, examples[code].name, examples[code].detail) for code, count in counts.most_common()],
+            ("not taken", "cases", "rows", "example", "why"),
+            [
+                (code, count, _rows(bad, code), examples[code].name, examples[code].detail)
+                for code, count in counts.most_common()
+            ],
             empty="",
         )
+
+
+def _rows(bad: Sequence[CaseOutcome], code: str) -> str:
+    rows = [str(item.case + 1) for item in bad if item.code == code]
+    return f"{', '.join(rows[:ROWS_SHOWN])}{', ...' if len(rows) > ROWS_SHOWN else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -12,6 +13,10 @@ from slicebank.cli.progress import JobsBar, job_phrase, seconds_text
 from slicebank.cli.session import Session
 from slicebank.records import Job, JobState
 from slicebank.records.jobs import stage_seconds
+
+# Things of one kind in a job's result that are shown; --json has all of them.
+THINGS_SHOWN = 10
+NOTHING: tuple[object, ...] = (None, "", [], {}, ())
 
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="Job.")]
 
@@ -124,10 +129,32 @@ def _print_job(session: Session, job: Job) -> None:
                 name.removesuffix("_s").replace("_", " "): _seconds(value) for name, value in job.stages.items()
             },
             "bound by": bound_phrase(job),
-            "result": job.result,
+            "result": _result(job),
             "error": f"{job.error.detail} ({job.error.code})" if job.error is not None else None,
         }
     )
+
+
+def _result(job: Job) -> str:
+    """What came of a job, a line each; things such as the series of an import have a line of their own."""
+    lines = []
+    for name, value in job.result.items():
+        things = [item for item in value if isinstance(item, Mapping)] if isinstance(value, (list, tuple)) else []
+        if things:
+            lines += [f"{name.replace('_', ' ')}: {_told(item)}" for item in things[:THINGS_SHOWN]]
+            if len(things) > THINGS_SHOWN:
+                lines.append(f"{name.replace('_', ' ')}: {len(things) - THINGS_SHOWN} more, which --json lists")
+        elif value not in NOTHING:
+            lines.append(f"{name} {_told(value)}")
+    return "\n".join(lines)
+
+
+def _told(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_told(item)}" for name, item in value.items() if item not in NOTHING)
+    if isinstance(value, (list, tuple)):
+        return "; ".join(_told(item) for item in value)
+    return str(value)
 
 
 def bound_phrase(job: Job) -> str:

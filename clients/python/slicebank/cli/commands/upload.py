@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,12 +14,11 @@ from rich.markup import escape
 from slicebank.cli.command import command
 from slicebank.cli.commands.imports import priority_of
 from slicebank.cli.geometry import oddities
-from slicebank.cli.output import Output, print_refused
+from slicebank.cli.output import Output, print_refused, print_refused_series
 from slicebank.cli.paths import existing_path
 from slicebank.cli.progress import JobsBar, UploadBar
 from slicebank.cli.session import Session
 from slicebank.client import Client
-from slicebank.errors import InputError
 from slicebank.records import Job, JobState, Upload
 
 # Reasons are shown by kind, each with this many names; --json has all of them.
@@ -62,9 +63,11 @@ def upload(
     """Upload CT and make bags of embeddings; uploading the same again computes nothing."""
     output = session.output
     chosen = priority_of(priority)
+    if force not in (None, "not_hu"):
+        raise typer.BadParameter("force knows one value, not_hu", param_hint="--force")
     bar = UploadBar(output)
     with session.client() as client:
-        with bar:
+        with _resumable_note(output), bar:
             sent = client.series.upload(
                 paths,
                 encoder=encoder,
@@ -97,6 +100,15 @@ def upload(
         raise typer.Exit(1)
 
 
+@contextmanager
+def _resumable_note(output: Output) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        output.note("Interrupted; the same command goes on, and what was taken in is not sent again.")
+        raise
+
+
 def _wait(output: Output, client: Client, sent: Upload) -> tuple[Job, ...]:
     bar = JobsBar(output, len(sent.job_ids))
     try:
@@ -122,11 +134,16 @@ def _print(output: Output, sent: Upload, jobs: tuple[Job, ...]) -> None:
             )
         )
     output.table(("series", "slices", "bag", "state", ""), rows, empty="Nothing was accepted.")
-    for warning in dict.fromkeys(warning for item in sent.series for warning in item.warnings):
-        output.note(f"[yellow]Warning:[/] {escape(warning)}")
+    warned: dict[str, list[str]] = {}
+    for item in sent.series:
+        for warning in item.warnings:
+            warned.setdefault(warning, []).append(item.series_uid)
+    for warning, uids in warned.items():
+        output.note(f"[yellow]Warning:[/] {escape(warning)} ({escape(_some(list(dict.fromkeys(uids)), 'series'))})")
     for item in sent.series:
         if odd := oddities(item.geometry):
             output.note(f"[yellow]Geometry[/] of {escape(item.series_uid)}: {escape('; '.join(odd))}")
+    print_refused_series(output, sent.refused_series)
     print_refused(output, sent.rejected)
     reasons = Counter(item.reason for item in sent.skipped)
     for reason, count in reasons.most_common():
@@ -134,6 +151,25 @@ def _print(output: Output, sent: Upload, jobs: tuple[Job, ...]) -> None:
         more = ", ..." if count > len(names) else ""
         files = "file" if count == 1 else "files"
         output.err.print(f"{count} {files} not sent: {reason} ({', '.join(names)}{more})", markup=False, soft_wrap=True)
+    if sent.rejected or sent.skipped:
+        output.note(escape(_sum(sent)))
+
+
+def _some(uids: Sequence[str], what: str) -> str:
+    return uids[0] if len(uids) == 1 else f"{len(uids)} {what}, such as {uids[0]}"
+
+
+def _sum(sent: Upload) -> str:
+    taken = {item.series_uid: item for item in sent.series}
+    slices = sum(item.n_slices for item in sent.series)
+    known = sum(item.known for item in taken.values())
+    counts = [
+        f"{slices} {'slice' if slices == 1 else 'slices'}" if slices else "",
+        f"{known} known before" if known else "",
+    ]
+    told = f" ({', '.join(count for count in counts if count)})" if slices or known else ""
+    refused = f"{len(sent.rejected)} {'file' if len(sent.rejected) == 1 else 'files'} refused"
+    return f"In all: {len(taken)} series taken{told}, {refused}, {len(sent.skipped)} not sent."
 
 
 def _stack(text: str | None) -> int | Literal["all"] | None:
@@ -152,5 +188,7 @@ def _rescale(text: str | None) -> tuple[float, float] | None:
     try:
         slope, intercept = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise InputError(f"{text!r} is not a slope and an intercept.", hint="Write them like 1,-1024.") from error
+        raise typer.BadParameter(
+            f"{text!r} is not a slope and an intercept; write them like 1,-1024", param_hint="--assume-rescale"
+        ) from error
     return slope, intercept
