@@ -16,6 +16,8 @@ _UNDER_225 = re.compile(r"2\.25\.([0-9]{1,39})")
 # then share one with a probability of 1e-17.
 _MARK_BYTES = 4
 _HASH_BYTES = 12
+# What the catalogue holds; DICOM allows a quarter of it.
+_MAX_PATIENT = 256
 
 
 class UidPolicy(StrEnum):
@@ -54,9 +56,12 @@ class Pseudonyms:
         return self.policies.uids is UidPolicy.HASH
 
     def patient(self, patient_id: str) -> str:
-        """What a PatientID is called: its keyed hash (HMAC-SHA256, 64 hex digits), or itself where the project keeps it."""
+        """What a PatientID is called: its keyed hash (HMAC-SHA256, 64 hex digits), or itself where the project keeps it.
+
+        One that no database can store is hashed all the same: it must not keep the other files of its upload out.
+        """
         patient_id = patient_id.strip()
-        if self.policies.patients is PatientPolicy.KEEP:
+        if self.policies.patients is PatientPolicy.KEEP and len(patient_id) <= _MAX_PATIENT and "\0" not in patient_id:
             return patient_id
         return patient_hash(self._key, patient_id)
 

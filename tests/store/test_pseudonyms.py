@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,10 @@ def test_patients_are_hashed_as_they_always_were(tmp_path: Path) -> None:
     names = Pseudonyms(keys, "p", Policies())
     assert names.patient("A") == keys.patient("p", "A")
     assert names.patient_asked(names.patient("A")) == names.patient("A")
+
+
+@pytest.mark.parametrize("patient_id", ["A" * 257, "A\0B"])
+def test_a_kept_patient_that_no_database_stores_is_hashed(keys: ProjectKeys, patient_id: str) -> None:
+    names = Pseudonyms(keys, "default", Policies(patients=PatientPolicy.KEEP))
+    assert re.fullmatch("[0-9a-f]{64}", names.patient(patient_id))
+    assert names.patient("A" * 256) == "A" * 256

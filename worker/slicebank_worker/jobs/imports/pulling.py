@@ -73,7 +73,7 @@ def pull_study(runtime: Runtime, sources: Sources, hold: Hold) -> bool:
         ],
     }
     files = all_files(basket, [names[item.series_uid] for item in choice.series])
-    return take_study_in(runtime, hold, files, extra=extra)
+    return take_study_in(runtime, hold, files, study_uid=ask.study_uid, extra=extra)
 
 
 def _pull(

@@ -9,14 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from slicebank_imaging.grouping import SeriesVerdict
+from slicebank_imaging.tags import STUDY_INSTANCE_UID, label
 from slicebank_store.dispatching import dispatch
 from slicebank_store.errors import UnknownJob, UploadMissing
 from slicebank_store.identity import ProjectKeys
 from slicebank_store.intake.arrivals import import_request
 from slicebank_store.intake.limits import upload_limits
 from slicebank_store.intake.request import IntakeRequest
-from slicebank_store.intake.sorting import judge_in_place
+from slicebank_store.intake.sorting import Sorted, judge_in_place
 from slicebank_store.intake.study_intake import Intake, StudyIntake
+from slicebank_store.intake.verdicts import Rejection
 from slicebank_store.pseudonyms import Pseudonyms
 from slicebank_store.types import JSON, JobKind
 from slicebank_worker.errors import NothingUsable
@@ -26,6 +28,7 @@ from slicebank_worker.runtime import Runtime
 
 # A study may hold thousands of files that are no CT, and a result is read as a whole.
 _MOST_LISTED = 1000
+_OTHER_STUDY = "the PACS sent an instance of another study than it was asked for; see what is wrong with its index"
 
 
 def pseudonyms_of(runtime: Runtime, project: str) -> Pseudonyms:
@@ -40,6 +43,7 @@ def take_study_in(
     files: Sequence[Path],
     *,
     request: IntakeRequest | None = None,
+    study_uid: str | None = None,
     extra: JSON | None = None,
 ) -> bool:
     """Judges files, makes series and jobs of them, and commits what came of it under the lease.
@@ -49,6 +53,7 @@ def take_study_in(
         hold: an import job, whose upload holds the files.
         files: below the upload's folder.
         request: what is asked of the study; by default what the job's row says.
+        study_uid: the only study whose files are taken; None takes what came.
         extra: further members of the job's result.
 
     Returns:
@@ -65,6 +70,8 @@ def take_study_in(
     folder = runtime.staging.path(upload_id)
     with hold.stage("read_s"):
         found = judge_in_place(files, folder, wanted.options, limits=limits, check=_counter(hold, len(files)))
+    if study_uid is not None:
+        _refuse_other_studies(found, study_uid)
     hold.progress(len(files), len(files), "files")
     with hold.stage("take_in_s"):
         intake = StudyIntake(runtime.catalogue, job.project, pseudonyms_of(runtime, job.project), limits).take_in(
@@ -85,6 +92,17 @@ def take_study_in(
         # Not before: whoever has to run this job again must find every file, those that are refused or known too.
         _discard(runtime, job.project, upload_id, intake)
     return committed
+
+
+def _refuse_other_studies(found: Sorted, study_uid: str) -> None:
+    """Refuses files of studies that nobody asked for, which may be another patient's; a file that names no study passes."""
+    others = [header for header in found.headers if header.study_uid not in ("", study_uid)]
+    found.rejected += [
+        Rejection(found.names[header.file], header.file, "study_mismatch", _OTHER_STUDY, label(STUDY_INSTANCE_UID))
+        for header in others
+    ]
+    refused = {header.file for header in others}
+    found.headers = [header for header in found.headers if header.file not in refused]
 
 
 def _counter(hold: Hold, total: int) -> Callable[[], None]:
