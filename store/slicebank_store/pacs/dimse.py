@@ -37,6 +37,9 @@ _DESTINATION_UNKNOWN = 0xA801
 _CANCELLED = 0xFE00
 # PS3.8 table 9-21: too many associations, and the like.
 _REJECTED_FOR_NOW = 0x02
+MAX_INSTANCE_BYTES = 3 << 29
+"""An enhanced CT of 2000 frames has 1.1 GB; one that never ends must not fill the worker's memory."""
+
 _STORED = 0x0000
 _NOT_STORED = 0xA700
 
@@ -52,8 +55,16 @@ _N_IMAGES = 0x00201209
 class DimseClient:
     """One PACS. Used by one thread; every question is an association of its own."""
 
-    def __init__(self, name: str, source: DimseSource) -> None:
+    def __init__(self, name: str, source: DimseSource, *, max_instance_bytes: int = MAX_INSTANCE_BYTES) -> None:
+        """Asks nothing yet.
+
+        Args:
+            name: of the source in the settings, for sentences.
+            source: the source.
+            max_instance_bytes: of one instance, which the library holds in memory until it is whole.
+        """
         self._name = name
+        self._max_instance_bytes = max_instance_bytes
         self._source = source
 
     def __enter__(self) -> Self:
@@ -115,8 +126,21 @@ class DimseClient:
     def fetch_series(self, study_uid: str, series_uid: str, into: SeriesBasket) -> None:
         """Writes the instances of a series to files, by C-GET."""
         failure: list[Exception] = []
+        held = 0
+
+        def watch(event: evt.Event) -> None:
+            # On the thread that reads the connection. Bytes of the next instance may be counted with this one's; it is a bound, not a scale.
+            nonlocal held
+            held += len(event.data)
+            if held > self._max_instance_bytes and not failure:
+                failure.append(
+                    PacsRefused(f"PACS {self._name} sends an instance of more than {self._max_instance_bytes} bytes.")
+                )
+                event.assoc.dul.socket.close()
 
         def store(event: evt.Event) -> int:
+            nonlocal held
+            held = 0
             try:
                 # As it came, with file meta information before it: nothing is decoded.
                 content = event.encoded_dataset()
@@ -127,7 +151,9 @@ class DimseClient:
                 return _NOT_STORED
             return _STORED
 
-        with self._associated([_GET], handlers=[(evt.EVT_C_STORE, store)], storage=True) as association:
+        with self._associated(
+            [_GET], handlers=[(evt.EVT_C_STORE, store), (evt.EVT_DATA_RECV, watch)], storage=True
+        ) as association:
             asked = _identifier("SERIES", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid)
             for status, _ in association.send_c_get(asked, _GET):
                 if failure:
