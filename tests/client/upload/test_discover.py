@@ -52,6 +52,11 @@ def test_a_named_file_is_sent_whatever_it_is(tmp_path: Path) -> None:
     assert names(discover([path])) == ["notes.txt"]
 
 
+def test_the_index_of_a_medium_stands_for_the_medium(tmp_path: Path) -> None:
+    plant(tmp_path / "disc", "DICOMDIR", "ct/1", "ct/2")
+    assert names(discover([tmp_path / "disc" / "DICOMDIR"])) == ["disc/ct/1", "disc/ct/2"]
+
+
 def test_named_files_of_one_name_stay_apart(tmp_path: Path) -> None:
     plant(tmp_path, "a/1.dcm", "b/1.dcm", "b/2.dcm")
     found = discover([tmp_path / "a/1.dcm", tmp_path / "b/1.dcm", tmp_path / "b/2.dcm", tmp_path / "a/1.dcm"])

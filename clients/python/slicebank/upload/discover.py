@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slicebank.errors import PathNotFound
 from slicebank.records import Skipped
-from slicebank.upload.formats import archive_type, is_junk_name, reason_to_skip, volume_type
+from slicebank.upload.formats import MEDIUM_INDEX, archive_type, is_junk_name, reason_to_skip, volume_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ def discover(paths: Iterable[Path], *, below: bool = True) -> Discovery:
     """Look through files, folders and archives; with `below` False, not through folders in folders.
 
     A file that is named itself is sent whatever it looks like, so that the server says what is wrong with it. Links to
-    folders are not followed, which keeps a loop of links from ending nowhere.
+    folders are not followed, which keeps a loop of links from ending nowhere. The index of a medium (DICOMDIR) stands for
+    the medium, whose root it lies in (DICOM PS3.10, 8.6).
 
     Raises:
         PathNotFound: a path that does not exist or cannot be read.
@@ -68,8 +69,8 @@ def discover(paths: Iterable[Path], *, below: bool = True) -> Discovery:
     folders: list[Folder] = []
     for path in paths:
         try:
-            if path.is_dir():
-                root = path.resolve()
+            if path.is_dir() or _is_medium_index(path):
+                root = path.resolve() if path.is_dir() else path.resolve().parent
                 folders.append(walk.scan(root, root.name))
             else:
                 chosen = walk.archives if archive_type(path) else walk.volumes if volume_type(path) else single
@@ -118,6 +119,10 @@ class _Walk:
                 found.files.append(file)
             else:
                 self.skipped.append(Skipped(name, reason))
+
+
+def _is_medium_index(path: Path) -> bool:
+    return path.name.upper() == MEDIUM_INDEX and path.is_file()
 
 
 def _source(path: Path, name: str, status: os.stat_result) -> SourceFile:
