@@ -136,7 +136,8 @@ class DimseClient:
                 failure.append(
                     PacsRefused(f"PACS {self._name} sends an instance of more than {self._max_instance_bytes} bytes.")
                 )
-                event.assoc.dul.socket.close()
+                if (connection := event.assoc.dul.socket) is not None:
+                    connection.close()
 
         def store(event: evt.Event) -> int:
             nonlocal held

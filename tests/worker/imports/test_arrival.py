@@ -226,3 +226,14 @@ def test_a_due_study_wakes_a_hand_at_once_while_all_others_are_busy(workshop: Wo
     sweeper.close()
     assert workshop.job(job.job_id).state is JobState.SUCCEEDED
     assert workshop.job(series_of(workshop.job(job.job_id))[0]["job_id"]).state is JobState.QUEUED
+
+
+def test_files_beyond_the_limit_of_an_upload_are_refused_by_name(workshop: Workshop, sender: Sender) -> None:
+    made = sender.send(sender.slices())
+    settings = workshop.runtime.settings.model_copy(update={"max_upload_files": 6})
+    runtime = replace(workshop.runtime, settings=settings)
+    run_jobs(runtime, "embed", Importer(runtime, Sources({})).run, kinds=[JobKind.IMPORT])
+    job = workshop.job(made.job_id)
+    assert [item["n_slices"] for item in series_of(job)] == [6]
+    assert job.result is not None
+    assert [item["code"] for item in job.result["rejected"]] == ["too_many_files"] * 2

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from slicebank_imaging.errors import TooManyFiles
 from slicebank_imaging.grouping import SeriesVerdict
 from slicebank_imaging.tags import STUDY_INSTANCE_UID, label
 from slicebank_store.dispatching import dispatch
@@ -69,7 +70,10 @@ def take_study_in(
     limits = upload_limits(runtime.settings).intake
     folder = runtime.staging.path(upload_id)
     with hold.stage("read_s"):
-        found = judge_in_place(files, folder, wanted.options, limits=limits, check=_counter(hold, len(files)))
+        most = runtime.settings.max_upload_files
+        check = _counter(hold, len(files))
+        found = judge_in_place(files[:most], folder, wanted.options, limits=limits, check=check)
+    _refuse_beyond(found, [path.relative_to(folder).as_posix() for path in files[most:]], most)
     if study_uid is not None:
         _refuse_other_studies(found, study_uid)
     hold.progress(len(files), len(files), "files")
@@ -92,6 +96,13 @@ def take_study_in(
         # Not before: whoever has to run this job again must find every file, those that are refused or known too.
         _discard(runtime, job.project, upload_id, intake)
     return committed
+
+
+def _refuse_beyond(found: Sorted, places: Sequence[str], most: int) -> None:
+    """Refuses files beyond the limit of one upload unread: a study may arrive for an hour, and every header takes memory."""
+    detail = f"the study has more than the {most} files that are taken at once; send the rest when this job has ended"
+    found.names |= {place: place for place in places}
+    found.rejected += [Rejection(place, place, TooManyFiles.code, detail) for place in places]
 
 
 def _refuse_other_studies(found: Sorted, study_uid: str) -> None:
