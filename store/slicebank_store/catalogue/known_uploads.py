@@ -15,7 +15,7 @@ from slicebank_store.catalogue.tables import bags, jobs, known_uploads, revision
 from slicebank_store.identity import bag_id
 from slicebank_store.types import JobKind, JobState
 
-# Digests of one statement; each may bring several series.
+# Digests or series of one statement; SQLite takes no more than a thousand alternatives.
 _CHUNK = 500
 
 
@@ -70,13 +70,14 @@ class KnownUploads:
             which = and_(known_uploads.c.project == project, known_uploads.c.digest == digest)
             connection.execute(delete(known_uploads).where(which))
             # Held where the database can: one may be deleted meanwhile, and then the upload is no longer all there.
-            there = [
-                and_(revisions.c.series_uid == uid, revisions.c.revision == item.revision)
-                for uid, item in first.items()
-            ]
-            query = select(revisions.c.series_uid).where(revisions.c.project == project, or_(false(), *there))
-            held = connection.execute(query.with_for_update(read=True, key_share=True)).scalars().all()
-            if first and len(held) == len(first):
+            held = 0
+            for chunk in chunks(sorted(first), _CHUNK):
+                there = [
+                    and_(revisions.c.series_uid == uid, revisions.c.revision == first[uid].revision) for uid in chunk
+                ]
+                query = select(revisions.c.series_uid).where(revisions.c.project == project, or_(false(), *there))
+                held += len(connection.execute(query.with_for_update(read=True, key_share=True)).all())
+            if first and held == len(first):
                 row = {"project": project, "digest": digest}
                 rows = [
                     {**row, "series_uid": uid, "revision": item.revision, "stack": item.stack}

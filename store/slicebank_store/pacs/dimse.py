@@ -106,7 +106,8 @@ class DimseClient:
         found = [_facts(_text(item, _SERIES_UID) or "", item) for item in self._find(asked, MOST_SERIES + 1)]
         if len(found) > MOST_SERIES:
             raise PacsRefused(f"PACS {self._name} lists more series of one study than can be: {MOST_SERIES} at most.")
-        return [facts for facts in found if is_uid(facts.series_uid)]
+        # A PACS may list a series twice, and its files must not be taken twice.
+        return list({facts.series_uid: facts for facts in found if is_uid(facts.series_uid)}.values())
 
     def first_instance(self, study_uid: str, series_uid: str) -> SeriesFacts:
         """What a search at the level of instances says; many PACS leave it empty."""

@@ -77,3 +77,10 @@ def test_the_newest_word_counts(catalogue: Catalogue) -> None:
     sent(catalogue, 1, 2)
     sent(catalogue, 3)
     assert [item.series_uid for item in catalogue.known_uploads.find(PROJECT, [DIGEST])[DIGEST]] == ["1.2.3"]
+
+
+def test_an_upload_may_bring_thousands_of_series(catalogue: Catalogue) -> None:
+    (item,) = sent(catalogue, 1, digest=OTHER)
+    many = [item, *(replace(item, series_uid=f"1.3.{number}") for number in range(2500))]
+    catalogue.known_uploads.note(PROJECT, DIGEST, many)
+    assert catalogue.known_uploads.find(PROJECT, [DIGEST]) == {}, "not all of them are there"

@@ -29,6 +29,7 @@ class Archive:
 
     def __init__(self) -> None:
         self.n_found = 1
+        self.n_series = MOST_SERIES * 2
         self.asked: list[Dataset] = []
 
     def find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
@@ -37,7 +38,7 @@ class Archive:
             if event.is_cancelled:
                 return
             item = Dataset()
-            item.StudyInstanceUID, item.SeriesInstanceUID = f"1.2.{number}", f"1.3.{number}"
+            item.StudyInstanceUID, item.SeriesInstanceUID = f"1.2.{number}", f"1.3.{number % self.n_series}"
             yield 0xFF00, item
 
 
@@ -71,3 +72,8 @@ def test_a_list_of_series_without_end_is_refused(client: DimseClient, archive: A
     archive.n_found = MOST_SERIES + 50
     with pytest.raises(PacsRefused, match="more series"):
         client.find_series("1.2.0")
+
+
+def test_a_series_listed_twice_is_one(client: DimseClient, archive: Archive) -> None:
+    archive.n_found, archive.n_series = 6, 2
+    assert [facts.series_uid for facts in client.find_series("1.2.0")] == ["1.3.0", "1.3.1"]
