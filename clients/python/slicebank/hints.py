@@ -16,6 +16,11 @@ LISTS: Mapping[str, str] = {
 }
 """What lists the things of which one was not found."""
 
+WORDS: Mapping[str, str] = {
+    "study_not_found": "Ask with fewer keys, or with wildcards and ranges such as StudyDate=20240101-20241231.",
+}
+"""Refusals that are answered by asking otherwise."""
+
 OPTIONS: Mapping[str, str] = {
     "missing_rescale": "--assume-rescale SLOPE,INTERCEPT takes them with the rescale that you know",
     "not_hu": "--force not_hu takes the values as they are",
@@ -26,6 +31,8 @@ OPTIONS: Mapping[str, str] = {
 
 def hint_for(code: str, problem: Mapping[str, Any]) -> str | None:
     """A sentence for a refusal; None where nothing more than its class is known of it."""
+    if code in WORDS:
+        return WORDS[code]
     if code in LISTS:
         return f"See what there is with `slicebank {LISTS[code]}`."
     rejected = problem.get("rejected")

@@ -44,6 +44,9 @@ def test_the_commands(slicebank: Callable[..., Run], server: SpeakingServer) -> 
         "query": {"StudyDate": "20240101-20240131"},
         "select": {"kernel": ["!*B70*"], "min_images": 20, "largest_only": True},
     }
+    server.on("GET /v1/jobs/j", job("j", "succeeded", kind="import", result={"arrival_job_id": "a", "n_sent": 9}))
+    moved = slicebank("imports", "create", "--source", "pacs", "--study-uid", "1.2")
+    assert "`slicebank jobs wait a` tells its series" in moved.out
     error = {"code": "pacs_refused", "detail": "It said no."}
     server.on("GET /v1/jobs/j", job("j", "failed", kind="import", error=error))
     run = slicebank("imports", "create", "--source", "pacs", "--study-uid", "1.2")

@@ -97,19 +97,28 @@ def create(
         rows = []
         for item in made.jobs:
             job = states.get(item.job_id)
-            error = job.error if job is not None else None
             rows.append(
                 (
                     item.study_uid,
                     item.job_id,
                     str(job.state) if job is not None else "queued",
-                    len(job.result.get("series") or ()) if job is not None else None,
-                    f"{error.detail} ({error.code})" if error is not None else "",
+                    len(job.result["series"]) if job is not None and "series" in job.result else None,
+                    _told(job),
                 )
             )
         output.table(("study", "job", "state", "series", ""), rows, empty="There is no such study.")
     if any(job.state is not JobState.SUCCEEDED for job in jobs):
         raise typer.Exit(1)
+
+
+def _told(job: Job | None) -> str:
+    if job is None:
+        return ""
+    if job.error is not None:
+        return f"{job.error.detail} ({job.error.code})"
+    # With C-MOVE the PACS sends to the listener, and the job of what arrived there knows the series.
+    arrival = job.result.get("arrival_job_id")
+    return f"sent to the listener; `slicebank jobs wait {arrival}` tells its series" if arrival else ""
 
 
 def selection(
