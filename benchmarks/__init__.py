@@ -35,6 +35,7 @@ BENCHMARKS: Mapping[str, Callable[[Form], None]] = {
         "scaling",
         "catalogue_size",
         "polling",
+        "intake",
         "latency",
         "phantom_lesions",
     )

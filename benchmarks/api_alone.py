@@ -62,14 +62,19 @@ def api_alone(folder: Path, **settings: str) -> Iterator[ApiAlone]:
     try:
         api.start()
         running = ApiAlone(port, key, api.pid, folder)
-        _wait_until_ready(running)
+        wait_until_ready(running)
         yield running
     finally:
         api.end(signal.SIGTERM)
         broker.kill()
 
 
-def _wait_until_ready(api: ApiAlone) -> None:
+def wait_until_ready(api: ApiAlone) -> None:
+    """Waits until a process answers.
+
+    Raises:
+        RuntimeError: in vain.
+    """
     deadline = time.monotonic() + 60
     with api.client() as client:
         while time.monotonic() < deadline:

@@ -2,7 +2,8 @@
 
 A series of 512 x 512 uncompressed slices in one zip (members stored, as what cannot be packed well is; and deflated) or tar, posted to one API process
 (uvicorn, SQLite, real broker, no workers) by a client that hands the file to the socket (sendfile), until the answer 202 has come. Beside it, in turn:
-a plain copy of the very file, block by block, with its SHA-256; and the copy alone. No variant waits for the disk (fsync). Speed is bytes of the body a second.
+a plain copy of the very file, block by block, with its SHA-256; the copy alone; and the same body posted to the same web server with an application
+that drops it. No variant waits for the disk (fsync). Speed is bytes of the body a second.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import signal
+import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +44,13 @@ def run(form: Form) -> None:
         (folder / "data").mkdir()
         series = SeriesWriter(matrix=512).write(folder / "series", SLICES, "intake")
         bodies = _bodies(series.folder, folder)
-        with api_alone(folder / "data") as api:
+        with api_alone(folder / "data") as api, _discarding(folder) as nothing:
             for name, (path, media_type) in bodies.items():
                 poster = _Poster(api, path, media_type, series.series_uid)
                 variants: dict[str, Callable[[], object]] = {
                     "copy": lambda path=path: _copy(path, folder / "copy"),  # type: ignore[misc]
                     "copy_and_sha256": lambda path=path: _copy(path, folder / "copy", hashlib.sha256()),  # type: ignore[misc]
+                    "web_server_alone": _Poster(nothing, path, media_type, "").send,
                     "intake": poster.post,
                 }
                 timings = take_turns(variants, form.pick(5, 15), between=poster.clear)
@@ -54,11 +59,33 @@ def run(form: Form) -> None:
                     "bytes": path.stat().st_size,
                     "share_of_copy_and_sha256": reference / timings["intake"].median,
                     "share_of_copy": timings["copy"].median / timings["intake"].median,
+                    "web_server_alone": reference / timings["web_server_alone"].median,
                     "seconds": {variant: timing.median for variant, timing in timings.items()},
                     "spread": {variant: timing.spread() for variant, timing in timings.items()},
                 }
                 print(f"{name}: {json.dumps(figures['bodies'][name])}", flush=True)
     print(save("intake", __doc__ or "", figures, form))
+
+
+@contextmanager
+def _discarding(folder: Path) -> Iterator[ApiAlone]:
+    """The web server with an application that drops every body."""
+    from benchmarks.api_alone import ApiAlone, wait_until_ready
+    from tests.cluster.processes import ServerProcess, free_ports
+
+    (port,) = free_ports(1)
+    server = ServerProcess(
+        [sys.executable, "-m", "benchmarks.discarding", str(port)],
+        folder / "discarding.log",
+        PYTHONPATH=str(Path(__file__).parents[1]),
+    )
+    server.start()
+    try:
+        running = ApiAlone(port, "none", server.pid, folder)
+        wait_until_ready(running)
+        yield running
+    finally:
+        server.end(signal.SIGTERM)
 
 
 def _bodies(series: Path, folder: Path) -> dict[str, tuple[Path, str]]:
@@ -102,6 +129,12 @@ class _Poster:
         Raises:
             RuntimeError: the answer is not that the series was taken.
         """
+        status, body = self.send()
+        if status not in (200, 202) or len(body["series"]) != 1:
+            raise RuntimeError(f"the upload was answered with {status}")
+
+    def send(self) -> tuple[int, Any]:
+        """Posts; status and body of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self._api.port, timeout=300)
         size = self._path.stat().st_size
         connection.putrequest("POST", "/v1/series?encoder=dummy")
@@ -114,8 +147,7 @@ class _Poster:
         answer = connection.getresponse()
         body = json.loads(answer.read())
         connection.close()
-        if answer.status not in (200, 202) or len(body["series"]) != 1:
-            raise RuntimeError(f"the upload was answered with {answer.status}")
+        return answer.status, body
 
     def clear(self) -> None:
         """Removes the series, its job and its files."""

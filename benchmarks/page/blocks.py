@@ -82,6 +82,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "scaling": deployment_tables.scaling,
     "catalogue_size": deployment_tables.catalogue_size,
     "polling": deployment_tables.polling,
+    "intake": deployment_tables.intake,
     "decode_rates": tables.decode_rates,
     "resize": tables.resize,
     "int8": tables.int8,

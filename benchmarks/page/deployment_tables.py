@@ -73,3 +73,27 @@ def polling(figures: Figures) -> str:
 def _told(figures: Figures) -> str:
     waiting = figures["waiting"]
     return " / ".join(number(waiting[f"told_{which}_ms"], 0) for which in ("first", "median", "last"))
+
+
+_BODIES = {"stored_zip": "zip, members stored", "deflated_zip": "zip, members deflated", "tar": "tar"}
+
+
+def intake(figures: Figures) -> str:
+    """Speed of taking in over that of a copy with its SHA-256."""
+    rows = table(
+        ("body", "MB", "taking in", "web server alone", "copy without SHA-256"),
+        (
+            [
+                _BODIES[name],
+                number(body["bytes"] / 1e6, 0),
+                number(body["share_of_copy_and_sha256"]),
+                number(body["web_server_alone"]),
+                number(body["share_of_copy_and_sha256"] / body["share_of_copy"]),
+            ]
+            for name, body in figures["bodies"].items()
+        ),
+    )
+    return (
+        f"{rows}\n\nSpeeds as a share of that of a copy of the body with its SHA-256, {figures['slices']} slices; "
+        f"asked of taking in: {figures['needed']:g}."
+    )

@@ -20,6 +20,7 @@ ON_PAGE = (
     "scaling",
     "catalogue_size",
     "polling",
+    "intake",
     "decode_rates",
     "resize",
     "int8",

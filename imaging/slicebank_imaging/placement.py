@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from slicebank_imaging.file_header import FileHeader, FrameHeader
 from slicebank_imaging.layout import PixelLayout
 from slicebank_imaging.options import ImportOptions
+from slicebank_imaging.syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, SYNTAXES
 
 SAME_POSITION_MM = 0.01  # positions are written with 2 to 6 decimals; real slices are at least 0.1 mm apart
 SAME_COSINE = 5e-3  # about 0.3 degrees; reformatted fans step by 1 degree or more
@@ -34,25 +35,29 @@ class PlacedSlice:
     z_mm: float
 
     @property
-    def key(self) -> tuple[int, str, str, int]:
-        """Acquisition number, acquisition time, SOP instance UID, frame number: a total order."""
+    def key(self) -> tuple[int, str, str, int, str]:
+        """Acquisition number, acquisition time, SOP instance UID, frame number, digest: a total order, whatever the files are called."""
         number = self.frame.acquisition_number
         return (
             FIRST_ACQUISITION if number is None else number,
             self.frame.acquisition_time or "",
             self.frame.sop_instance_uid,
             self.frame.frame_number,
+            self.digest,
         )
 
 
 def slice_digest(file: FileHeader, frame: FrameHeader, options: ImportOptions) -> str:
     """SHA-256, hex, over SOP instance UID, frame number, pixels, the header fields used, and the import options.
 
-    The ordinal and the name of the file are left out: the same slice has the same digest in every upload.
+    The ordinal and the name of the file are left out: the same slice has the same digest in every upload. So are differences of
+    encoding that leave the stored values as they are: senders change between the little endian syntaxes as they please.
     """
+    syntax = SYNTAXES.get(file.transfer_syntax)
+    alike = syntax is not None and not syntax.encapsulated and not syntax.big_endian
     content = {
         "pixels": file.sha256_pixels,
-        "transfer_syntax": file.transfer_syntax,
+        "transfer_syntax": EXPLICIT_VR_LITTLE_ENDIAN if alike else file.transfer_syntax,
         "layout": {name: getattr(file.layout, name) for name in _LAYOUT_FIELDS},
         "frame": {name: getattr(frame, name) for name in _FRAME_FIELDS},
         "options": options.as_dict(),

@@ -35,6 +35,7 @@ def serve(
     from slicebank_service.dicom_network.settings import ListenerSettings
     from slicebank_service.serving.banner import print_banner
     from slicebank_service.serving.errors import ServeError
+    from slicebank_service.serving.listening import check_free
     from slicebank_service.serving.supervisor import Supervisor
     from slicebank_store.errors import StoreError
 
@@ -46,7 +47,7 @@ def serve(
     except ValidationError as error:
         for problem in error.errors():
             where = ".".join(str(part) for part in problem["loc"])
-            console.print(f"{where}: {problem['msg']}", style="red", markup=False, soft_wrap=True)
+            console.print(f"SLICEBANK_{where.upper()}: {problem['msg']}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     supervisor = Supervisor(
         settings,
@@ -55,6 +56,8 @@ def serve(
         listens=settings.listen_port is not None,
     )
     try:
+        if settings.listen_port:
+            check_free(settings.listen_host, settings.listen_port)
         supervisor.run(ready=lambda serving: print_banner(console, settings, serving))
     except (ServeError, StoreError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)

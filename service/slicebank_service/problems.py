@@ -276,7 +276,7 @@ async def _known_error(request: Request, error: Exception) -> JSONResponse:
     request.state.code = error.code  # for the request's own log line, which is all that an outage costs
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers = {**headers, "Retry-After": str(_RETRY_SECONDS)}
-    elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    elif status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED:
         log.error("request_failed", code=error.code, error=type(error).__name__)
     return problem(_request_id(request), status, error.code, str(error), extra=extra, headers=headers)
 

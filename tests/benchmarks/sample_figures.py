@@ -133,6 +133,18 @@ FIGURES: dict[str, dict[str, Any]] = {
             for name in ("sqlite", "postgresql")
         },
     },
+    "intake": {
+        "slices": 300,
+        "needed": 0.6,
+        "bodies": {
+            "stored_zip": {
+                "bytes": 157_000_000,
+                "share_of_copy_and_sha256": 0.25,
+                "share_of_copy": 0.1,
+                "web_server_alone": 0.84,
+            },
+        },
+    },
     "decode_rates": {
         "slices": 12,
         "rounds": 3,

@@ -57,6 +57,7 @@ def test_a_table_says_the_figures() -> None:
     assert "| `large` | 400 | 710 | 10 |" in tables.memory(FIGURES["memory"]), "each encoder against itself"
     assert "| 500 | 10 | 21.0 | 1.05 |" in tables.cohort_cost(FIGURES["cohort_cost"])
     assert "| 4 | 72.2 | 3.80 | 0.90 |" in deployment_tables.scaling(FIGURES["scaling"])
+    assert "| zip, members stored | 157 | 0.25 | 0.84 | 2.50 |" in deployment_tables.intake(FIGURES["intake"])
     sizes = deployment_tables.catalogue_size(FIGURES["catalogue_size"])
     assert "| p50 / p95, ms | PostgreSQL, 10,000 series | PostgreSQL, 100,000 series | SQLite, 10,000 series |" in sizes
     assert "| one bag | 1.0 / 2.0 | 1.0 / 4.0 | 1.0 / 2.0 | 1.0 / 4.0 |" in sizes

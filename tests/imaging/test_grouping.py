@@ -10,7 +10,9 @@ from pydicom.uid import UID
 
 from slicebank_imaging.grouping import group_series
 from slicebank_imaging.options import ImportOptions
+from slicebank_imaging.placement import slice_digest
 from slicebank_imaging.slices import SliceRef
+from slicebank_imaging.syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from tests.imaging.making import ct_dataset, group, read, write
 
 CORONAL = [1, 0, 0, 0, 0, -1]
@@ -227,3 +229,21 @@ def test_slice_references_survive_json() -> None:
     for padding in (None, (-3024, -2000)):
         ref = SliceRef("000001", 3, "1.2.3", 7, -12.5, 1.0, -1024.0, padding)
         assert SliceRef.from_dict(ref.as_dict()) == ref
+
+
+def test_little_endian_syntaxes_give_the_same_slices(tmp_path: Path) -> None:
+    """Senders change between them as they please."""
+    syntaxes = (IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN)
+    headers = [read(write(tmp_path / syntax, ct_dataset(1), syntax)) for syntax in syntaxes]
+    first, second = (slice_digest(header, header.frames[0], ImportOptions()) for header in headers)
+    assert first == second
+
+
+def test_stacks_do_not_depend_on_what_files_are_called(tmp_path: Path) -> None:
+    """Equal in everything that orders them but their pixels."""
+    found = set()
+    for order in ((1, 2), (2, 1)):
+        data = [ct_dataset(1, PixelData=bytes([content] * 160)) for content in order]
+        (series,) = group(tmp_path / str(order), data).series
+        found.add(tuple(stack.slice_digests for stack in series.stacks))
+    assert len(found) == 1

@@ -35,6 +35,9 @@ _SINGLE_TYPES: Mapping[str, ArchiveKind | None] = MappingProxyType(
         "application/nifti": None,
         "application/x-nifti": None,
         "application/octet-stream": None,
+        # What curl says of any file, and what says nothing: the bytes decide.
+        "application/x-www-form-urlencoded": None,
+        "": None,
         "application/zip": ArchiveKind.ZIP,
         "application/x-zip-compressed": ArchiveKind.ZIP,
         "application/x-tar": ArchiveKind.TAR,

@@ -50,6 +50,16 @@ def listen(host: str, port: int | None) -> closing[socket.socket]:
     raise PortTaken(f"{what} in use; choose another with --port, or --port 0 for any free one")
 
 
+def check_free(host: str, port: int) -> None:
+    """Looks whether a port that a child process will open can be had now, so that whoever starts the service hears of it.
+
+    Raises:
+        PortTaken: it is in use, or the host is not one of this machine.
+    """
+    with listen(host, port):
+        pass
+
+
 def url_of(listening: socket.socket) -> str:
     """The URL by which a client on this machine reaches a listening socket."""
     host, port = listening.getsockname()[:2]

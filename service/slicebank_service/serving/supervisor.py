@@ -21,6 +21,7 @@ from slicebank_service.serving.errors import StartFailed
 from slicebank_service.serving.listening import listen, url_of
 from slicebank_service.settings import ServiceSettings
 from slicebank_store.catalogue import Catalogue
+from slicebank_store.pacs.sources import load_sources
 
 WORKERS = ("embed", "train", "predict")
 
@@ -83,12 +84,14 @@ class Supervisor:
 
         Raises:
             ServeError: the service cannot be started; nothing is left running.
+        StoreError: nor can it, for want of a usable catalogue, project or list of PACS.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
         # What this service writes, patients' data among it, is its owner's alone.
         os.umask(0o077)
         data_dir = self._settings.resolved_data_dir
+        load_sources(self._settings)  # what cannot be read is said here, and not by children that start again and again
         with only_one(data_dir), contextlib.ExitStack() as stack:
             key = self._settings.api_key
             api_key = key.get_secret_value() if key else load_api_key(data_dir)
@@ -121,7 +124,11 @@ class Supervisor:
     def _start(self, children: Children, broker: EmbeddedBroker | None, listening: int) -> None:
         if broker is not None:
             children.start(broker.spec)
-        Catalogue.create_or_upgrade(self._settings.resolved_catalogue_url).close()
+        catalogue = Catalogue.create_or_upgrade(self._settings.resolved_catalogue_url)
+        with contextlib.closing(catalogue):
+            catalogue.projects.settle(
+                self._settings.project, uids=self._settings.uid_policy, patients=self._settings.patient_policy
+            )
         api = (sys.executable, "-m", "slicebank_service", "--fd", str(listening))
         children.start(ChildSpec("api", api, pass_fds=(listening,)))
         if broker is not None:
