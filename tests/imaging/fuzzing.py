@@ -224,10 +224,11 @@ def add_private(content: bytearray, chance: random.Random) -> None:
 
 
 def repeat_element(content: bytearray, chance: random.Random) -> None:
-    """One element twice or many times, or somewhere else."""
+    """One element twice or many times, or somewhere else; long ones a few times, as the worker's own memory is bounded, too."""
     span = _pick(content, chance)
     if span is not None and span.tag != _PIXEL_DATA:
-        _insert(content, chance, bytes(content[span.start : span.end]) * chance.choice((1, 2, 300)))
+        element = bytes(content[span.start : span.end])
+        _insert(content, chance, element * chance.choice((1, 2, 300 if len(element) < 4096 else 3)))
 
 
 def drop_element(content: bytearray, chance: random.Random) -> None:

@@ -45,6 +45,22 @@ def test_a_cohort_has_one_progress(api: Api, worker: FakeWorker, make_files: Mak
     assert api.get("/v1/groups").json()["items"][0]["group_id"] == group_id
 
 
+def test_a_case_that_its_sender_gives_up_is_done(api: Api, worker: FakeWorker, make_files: MakeFiles) -> None:
+    group_id = group_of(api, cases=2)
+    first = api.upload(make_files(0), group=group_id, case=0).json()["series"][0]
+    worker.embed(first["job_id"])
+    assert shown(api, group_id)["state"] == "running"
+    answer = api.post(f"/v1/groups/{group_id}/refusals", json={"case": 1, "code": "bad_input"})
+    assert answer.status_code == 200
+    assert answer.json()["state"] == "finished"
+    assert answer.json()["failures"][0]["code"] == "bad_input"
+    assert_problem(api.post(f"/v1/groups/{group_id}/refusals", json={"case": 2, "code": "x"}), 422, "bad_request")
+    written = api.post(f"/v1/groups/{group_id}/refusals", json={"case": 1, "code": "/home/DOE"})
+    assert_problem(written, 422, "invalid_request")
+    api.upload(make_files(1), group=group_id, case=1)
+    assert shown(api, group_id)["failures"] == [], "it came after all"
+
+
 def test_what_is_stored_counts_for_a_case_without_being_sent(
     api: Api, worker: FakeWorker, make_files: MakeFiles
 ) -> None:

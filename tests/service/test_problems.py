@@ -284,7 +284,7 @@ def test_routes_are_those_of_this_version_and_no_stubs(empty_api: Api) -> None:
         "OPTIONS /uploads", "POST /uploads", "HEAD /uploads/{upload_id}", "PATCH /uploads/{upload_id}",
         "GET /uploads/{upload_id}", "DELETE /uploads/{upload_id}",
         "POST /groups", "GET /groups", "GET /groups/{group_id}", "POST /groups/{group_id}/jobs",
-        "POST /groups/{group_id}/cancel", "POST /groups/{group_id}/retry",
+        "POST /groups/{group_id}/refusals", "POST /groups/{group_id}/cancel", "POST /groups/{group_id}/retry",
         "GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/events", "POST /jobs/{job_id}/cancel",
         "POST /jobs/{job_id}/retry",
         "GET /bags", "GET /bags/{bag_id}", "DELETE /bags/{bag_id}", "GET /bags/{bag_id}/file",

@@ -36,6 +36,19 @@ class JobsJoining(BaseModel):
     job_ids: list[str] = Field(min_length=1, max_length=MOST_JOBS)
 
 
+class CaseGivenUp(BaseModel):
+    """That a sender will not send a case.
+
+    Attributes:
+        code: why, as one word; a sentence could name a file, which is written nowhere.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    case: int = Field(ge=0)
+    code: str = Field(pattern=r"^[a-z][a-z_]{0,63}$")
+
+
 class GroupMade(BaseModel):
     """A group, without its jobs."""
 

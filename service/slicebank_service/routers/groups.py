@@ -9,6 +9,7 @@ import anyio.to_thread
 from fastapi import APIRouter, BackgroundTasks, Query, Request
 
 from slicebank_service.answers.groups import (
+    CaseGivenUp,
     GroupAsked,
     GroupMade,
     GroupPage,
@@ -74,6 +75,15 @@ def join_group(context: Ctx, group_id: Identifier, joining: JobsJoining) -> Grou
     if missing:
         raise UnknownJob(f"There is no job {min(missing)[:40]}: see the list of jobs.")
     context.catalogue.groups.join(context.project, group_id, joining.case, joining.job_ids)
+    return _show(context, group_id)
+
+
+@router.post("/{group_id}/refusals")
+def give_up_case(context: Ctx, group_id: Identifier, given_up: CaseGivenUp) -> GroupView:
+    """Notes that a case will not be sent, so that the group can end without it; sending it after all takes that back."""
+    check_case(context, group_id, given_up.case)
+    sentence = "the sender could not send this case; mend its row and submit the table again"
+    context.catalogue.groups.refuse(context.project, group_id, given_up.case, given_up.code, sentence)
     return _show(context, group_id)
 
 

@@ -114,6 +114,7 @@ class _Submitter:
         except (InputError, InvalidRequest, NotFound) as error:
             if isinstance(error, ApiError) and error.code in ("unknown_group", "unknown_encoder", "unknown_source"):
                 raise
+            self._give_up(number, error.code)
             return CaseOutcome(number, case.name, CaseState.FAILED, error.code, error.detail)
         self._ledger.put(str(number), mark)
         return outcome
@@ -155,6 +156,19 @@ class _Submitter:
             n_rejected=len(sent.rejected),
             job_ids=sent.job_ids,
         )
+
+    def _give_up(self, number: int, code: str) -> None:
+        """Have the cohort know that a case will not come; one that does not take such news goes on waiting for it."""
+        try:
+            self._transport.send(
+                "POST",
+                f"/v1/groups/{url_part(self._group_id)}/refusals",
+                body={"case": number, "code": code},
+                repeatable=True,
+            )
+        except ApiError as error:
+            if not lacks_route(error):
+                raise
 
     def _join(self, number: int, known: Sequence[UploadedSeries]) -> bool:
         """Have the cohort count what the server has already; where it cannot, the case is sent, which counts it too."""
