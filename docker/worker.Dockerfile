@@ -31,7 +31,7 @@ LABEL org.opencontainers.image.title="slicebank worker" \
       org.opencontainers.image.licenses="Apache-2.0"
 # The number of the API's image: both write to the shared volumes.
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin slicebank \
-    && install -d -m 0700 -o slicebank -g slicebank /var/lib/slicebank
+    && install -d -m 0700 -o slicebank -g slicebank /var/lib/slicebank /var/lib/slicebank-keys
 COPY --from=dependencies /opt/slicebank /opt/slicebank
 ENV PATH=/opt/slicebank/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -39,6 +39,8 @@ ENV PATH=/opt/slicebank/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
     SLICEBANK_DATA_DIR=/var/lib/slicebank \
+    # Embed workers take in what PACS and scanners send, and must call its patients what the API calls them.
+    SLICEBANK_KEYS_DIR=/var/lib/slicebank-keys \
     # Files in the making are this machine's, not the shared folder's.
     SLICEBANK_SCRATCH_DIR=/tmp/scratch \
     SLICEBANK_METRICS_HOST=0.0.0.0 \

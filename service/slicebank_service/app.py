@@ -51,7 +51,7 @@ from slicebank_store.intake import StagedBytes, Staging
 from slicebank_store.intake.arrivals import Arrivals
 from slicebank_store.intake.limits import upload_limits
 from slicebank_store.pacs.sources import load_sources
-from slicebank_store.pseudonyms import Pseudonyms
+from slicebank_store.pseudonyms import open_pseudonyms
 from slicebank_store.queue import TaskQueue
 
 log = structlog.get_logger()
@@ -114,7 +114,7 @@ def create_app(
     counted.registry.register(StoreCollector(catalogue.backlog.depths, staged.total, admission.free_bytes))
     ProcessCollector(registry=counted.registry)
     standing = Standing(catalogue.jobs)
-    policies = catalogue.projects.settle(settings.project, uids=settings.uid_policy, patients=settings.patient_policy)
+    catalogue.projects.settle(settings.project, uids=settings.uid_policy, patients=settings.patient_policy)
 
     def look(job_ids: Collection[str]) -> dict[str, Seen]:
         jobs = catalogue.jobs.get_many(settings.project, job_ids)
@@ -128,7 +128,7 @@ def create_app(
         staging=staging,
         queue=queue,
         registry=registry,
-        pseudonyms=Pseudonyms(keys, settings.project, policies),
+        pseudonyms=open_pseudonyms(catalogue.projects, keys, settings.project),
         limits=upload_limits(settings),
         arrivals=Arrivals(catalogue, staging, settings.project, quiet_s=settings.quiet_seconds),
         sources=load_sources(settings),

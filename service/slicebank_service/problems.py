@@ -155,6 +155,7 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "unknown_job": 404,
         "unknown_group": 404,
         "policy_fixed": 409,
+        "key_mismatch": 500,
         "unknown_head": 404,
         "pixels_not_kept": 409,
         "not_cancellable": 409,

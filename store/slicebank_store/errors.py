@@ -26,6 +26,7 @@ StoreError
 ├── NotPromotable           the head version is not trained
 ├── UnknownGroup            no such group in the project
 ├── PolicyFixed             the project was made with another policy
+├── KeyMismatch             this process has not the project's pseudonym key
 ├── BadSources              the settings that name PACS are not usable
 ├── PacsError               a PACS did not give what was asked of it
 │   ├── PacsUnavailable     it does not answer, or stopped in the middle
@@ -205,6 +206,12 @@ class PolicyFixed(StoreError):
     """The project was made with another policy for UIDs or patients than the settings ask for."""
 
     code = "policy_fixed"
+
+
+class KeyMismatch(StoreError):
+    """This process has another pseudonym key than the project, or none."""
+
+    code = "key_mismatch"
 
 
 class UploadMissing(StoreError):

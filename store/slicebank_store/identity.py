@@ -98,6 +98,14 @@ class ProjectKeys:
             raise BadKey(msg)
         return key
 
+    def has(self, project: str) -> bool:
+        """Whether the project's key was made, or copied here."""
+        return (self._folder / f"{check_name(project)}.key").exists()
+
+    def check(self, project: str) -> str:
+        """Tells the project's key from others and nothing about it, 64 hex digits."""
+        return hmac.new(self.key(project), b"slicebank key check", hashlib.sha256).hexdigest()
+
     def patient(self, project: str, patient_id: str) -> str:
         """The pseudonym of a PatientID in a project, 64 hex digits."""
         return patient_hash(self.key(project), patient_id)

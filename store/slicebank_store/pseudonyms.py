@@ -7,8 +7,13 @@ import hmac
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+from slicebank_store.errors import KeyMismatch
 from slicebank_store.identity import ProjectKeys, patient_hash
+
+if TYPE_CHECKING:
+    from slicebank_store.catalogue.projects import Projects
 
 _PATIENT = re.compile(r"[0-9a-f]{64}")
 _UNDER_225 = re.compile(r"2\.25\.([0-9]{1,39})")
@@ -97,3 +102,19 @@ class Pseudonyms:
     @property
     def _key(self) -> bytes:
         return self._keys.key(self._project)
+
+
+def open_pseudonyms(projects: Projects, keys: ProjectKeys, project: str) -> Pseudonyms:
+    """The names of a project's patients and studies, as every process that takes studies in must use them.
+
+    Raises:
+        KeyMismatch: this process has another key than the project, or none: patients would get other pseudonyms here.
+    """
+    known = projects.key_check(project)
+    if (known is not None and not keys.has(project)) or not projects.agree_on_key(project, keys.check(project)):
+        msg = (
+            f"The pseudonym key of project {project} is not in this process's key folder: give API, listener and embed workers the "
+            "same SLICEBANK_KEYS_DIR, or restore that folder from its own backup."
+        )
+        raise KeyMismatch(msg)
+    return Pseudonyms(keys, project, projects.policies(project))

@@ -38,7 +38,7 @@ def test_the_file_is_a_compose_file() -> None:
 def test_every_service_asked_for_is_there_and_started_by_a_command_that_exists(
     services: dict[str, dict[str, Any]],
 ) -> None:
-    assert set(ours(services)) == {"migrate", "api", *WORKERS}
+    assert set(ours(services)) == {"migrate", "api", "listener", *WORKERS}
     assert {"postgres", "broker", "s3", "prometheus", "grafana"} <= set(services)
     for name, role in WORKERS.items():
         assert services[name]["command"] == [Role(role).value]
@@ -87,12 +87,11 @@ def test_the_example_explains_every_variable_and_sets_no_secret(compose: dict[st
 
 def test_only_the_api_is_open_and_only_to_this_machine_unless_told(services: dict[str, dict[str, Any]]) -> None:
     opened = {name: service["ports"] for name, service in services.items() if "ports" in service}
-    assert set(opened) == {"api", "grafana"}
-    assert all(
-        port.startswith(("127.0.0.1:", "${API_ADDRESS:-127.0.0.1:")) for ports in opened.values() for port in ports
-    )
+    assert set(opened) == {"api", "listener", "grafana"}
+    mine = ("127.0.0.1:", "${API_ADDRESS:-127.0.0.1:", "${LISTEN_ADDRESS:-127.0.0.1:")
+    assert all(port.startswith(mine) for ports in opened.values() for port in ports)
     inside = {name for name, service in services.items() if service["networks"] == ["inside"]}
-    assert inside == set(services) - {"api", "grafana"}
+    assert inside == set(services) - {"api", "listener", "grafana"}
 
 
 def test_images_are_pinned_and_their_containers_confined(services: dict[str, dict[str, Any]]) -> None:
@@ -110,10 +109,11 @@ def test_images_are_pinned_and_their_containers_confined(services: dict[str, dic
             assert service["deploy"]["resources"]["limits"]["memory"], name
 
 
-def test_api_and_workers_share_staging_and_only_the_api_sees_keys(services: dict[str, dict[str, Any]]) -> None:
+def test_all_share_staging_and_only_who_takes_studies_in_sees_keys(services: dict[str, dict[str, Any]]) -> None:
+    takes_in = {"api", "listener", "worker-gpu", "worker-cpu"}
     for name, service in ours(services).items():
         volumes = {volume.partition(":")[0] for volume in service.get("volumes", [])}
-        assert volumes == ({"data", "keys"} if name == "api" else set() if name == "migrate" else {"data"}), name
+        assert volumes == ({"data", "keys"} if name in takes_in else set() if name == "migrate" else {"data"}), name
         assert ("SLICEBANK_API_KEY" in service["environment"]) is (name == "api")
 
 

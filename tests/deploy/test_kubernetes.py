@@ -172,7 +172,10 @@ def test_volumes_of_several_pods_can_be_shared(manifests: Documents) -> None:
             if "persistentVolumeClaim" in volume:
                 users.setdefault(volume["persistentVolumeClaim"]["claimName"], set()).add(name)
     workers = {"slicebank-embed", "slicebank-train", "slicebank-predict"}
-    assert users == {"slicebank-data": {"slicebank-api", *workers}, "slicebank-keys": {"slicebank-api"}}
+    assert users == {
+        "slicebank-data": {"slicebank-api", *workers},
+        "slicebank-keys": {"slicebank-api", "slicebank-embed"},
+    }
     for claim in users:
         assert named(manifests, "PersistentVolumeClaim", claim)["spec"]["accessModes"] == ["ReadWriteMany"]
 

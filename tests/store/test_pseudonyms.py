@@ -7,8 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from slicebank_store.catalogue import Catalogue
+from slicebank_store.errors import KeyMismatch
 from slicebank_store.identity import ProjectKeys
-from slicebank_store.pseudonyms import PatientPolicy, Policies, Pseudonyms, UidPolicy
+from slicebank_store.pseudonyms import PatientPolicy, Policies, Pseudonyms, UidPolicy, open_pseudonyms
 
 UIDS = st.from_regex(r"[0-9]{1,8}(\.[0-9]{1,12}){1,6}", fullmatch=True)
 HASHED = Policies(UidPolicy.HASH, PatientPolicy.HASH)
@@ -63,3 +65,17 @@ def test_a_kept_patient_that_no_database_stores_is_hashed(keys: ProjectKeys, pat
     names = Pseudonyms(keys, "default", Policies(patients=PatientPolicy.KEEP))
     assert re.fullmatch("[0-9a-f]{64}", names.patient(patient_id))
     assert names.patient("A" * 256) == "A" * 256
+
+
+def test_a_process_with_another_key_is_told(catalogue: Catalogue, tmp_path: Path) -> None:
+    ours, others = ProjectKeys(tmp_path / "ours"), ProjectKeys(tmp_path / "others")
+    catalogue.projects.settle("p")
+    names = open_pseudonyms(catalogue.projects, ours, "p")
+    assert open_pseudonyms(catalogue.projects, ours, "p").patient("A") == names.patient("A")
+    with pytest.raises(KeyMismatch, match="same SLICEBANK_KEYS_DIR"):
+        open_pseudonyms(catalogue.projects, others, "p")
+    assert not others.has("p"), "no key is made that nobody could use"
+    others.key("p")
+    with pytest.raises(KeyMismatch):
+        open_pseudonyms(catalogue.projects, others, "p")
+    open_pseudonyms(catalogue.projects, others, "q")

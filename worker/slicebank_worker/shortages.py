@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
-from slicebank_store.errors import BlobsFull, BlobsUnavailable, CatalogueUnavailable
+from slicebank_store.errors import BlobsFull, BlobsUnavailable, CatalogueUnavailable, KeyMismatch
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # HDF5 hides the system's error number in a text.
@@ -27,7 +27,7 @@ class Shortage:
 
 def shortage_of(error: BaseException) -> Shortage | None:
     """The shortage behind an error, or None where the job itself is at fault."""
-    if isinstance(error, BlobsFull | BlobsUnavailable | CatalogueUnavailable):
+    if isinstance(error, BlobsFull | BlobsUnavailable | CatalogueUnavailable | KeyMismatch):
         return Shortage(error.code, str(error))
     if isinstance(error, OSError) and (error.errno in _FULL or any(text in str(error) for text in _FULL_TEXTS)):
         return Shortage("disk_full", "The disk of the worker is full: free space on it, and the job goes on by itself.")

@@ -27,7 +27,7 @@ from slicebank_store.intake import StagedBytes, Staging
 from slicebank_store.intake.arrivals import Arrivals
 from slicebank_store.intake.limits import upload_limits
 from slicebank_store.logs import configure_logging
-from slicebank_store.pseudonyms import Pseudonyms
+from slicebank_store.pseudonyms import open_pseudonyms
 from slicebank_store.types import Priority
 
 log = structlog.get_logger()
@@ -85,12 +85,12 @@ def listening(settings: ListenerSettings, catalogue: Catalogue, registry: Collec
     """
     card = EncoderRegistry(settings.resolved_encoders_dir).get(settings.intake_encoder)
     staging = Staging(settings.resolved_staging_dir)
-    policies = catalogue.projects.settle(settings.project, uids=settings.uid_policy, patients=settings.patient_policy)
+    catalogue.projects.settle(settings.project, uids=settings.uid_policy, patients=settings.patient_policy)
     shared = Collaborators(
         staging=staging,
         arrivals=Arrivals(catalogue, staging, settings.project, quiet_s=settings.quiet_seconds),
         admission=Admission(settings, catalogue, StagedBytes(staging.root), {"staging": staging.root}),
-        pseudonyms=Pseudonyms(ProjectKeys(settings.resolved_keys_dir), settings.project, policies),
+        pseudonyms=open_pseudonyms(catalogue.projects, ProjectKeys(settings.resolved_keys_dir), settings.project),
         limits=upload_limits(settings),
         request=intake_request(card, retain=settings.intake_retain, priority=Priority.BULK),
         max_instance_bytes=settings.listen_max_instance_bytes,

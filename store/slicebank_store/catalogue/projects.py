@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Select, insert, select, update
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.tables import projects
@@ -59,6 +60,27 @@ class Projects:
             return stored
 
         return self._database.transact(settle)
+
+    def key_check(self, project: str) -> str | None:
+        """What `ProjectKeys.check` says of the project's key; None before it was first used."""
+        with self._database.read() as connection:
+            found: str | None = connection.execute(_key_check(project)).scalar_one_or_none()
+        return found
+
+    def agree_on_key(self, project: str, check: str) -> bool:
+        """Notes which key a project has, where nobody has yet; whether it is this one."""
+
+        def agree(connection: Connection) -> bool:
+            known: str | None = connection.execute(_key_check(project).with_for_update()).scalar_one_or_none()
+            if known is None:
+                connection.execute(update(projects).where(projects.c.project == project).values(key_check=check))
+            return known in (None, check)
+
+        return self._database.transact(agree)
+
+
+def _key_check(project: str) -> Select[Any]:
+    return select(projects.c.key_check).where(projects.c.project == project)
 
 
 def _stored(connection: Connection, project: str) -> Policies | None:

@@ -314,6 +314,8 @@ projects = Table(
     # keep | hash; fixed for good, because what is stored cannot be named another way.
     Column("uid_policy", String(16), nullable=False),
     Column("patient_policy", String(16), nullable=False),
+    # Tells the pseudonym key from others, and nothing about it; null until the key is first used.
+    Column("key_check", _DIGEST),
     Column("created_at", Double, nullable=False),
 )
 

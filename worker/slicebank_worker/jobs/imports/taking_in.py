@@ -20,7 +20,7 @@ from slicebank_store.intake.request import IntakeRequest
 from slicebank_store.intake.sorting import Sorted, judge_in_place
 from slicebank_store.intake.study_intake import Intake, StudyIntake
 from slicebank_store.intake.verdicts import Rejection
-from slicebank_store.pseudonyms import Pseudonyms
+from slicebank_store.pseudonyms import Pseudonyms, open_pseudonyms
 from slicebank_store.types import JSON, JobKind
 from slicebank_worker.errors import NothingUsable
 from slicebank_worker.jobs.patience import patiently
@@ -35,7 +35,7 @@ _OTHER_STUDY = "the PACS sent an instance of another study than it was asked for
 def pseudonyms_of(runtime: Runtime, project: str) -> Pseudonyms:
     """What a project calls patients and studies."""
     keys = ProjectKeys(runtime.settings.resolved_keys_dir)
-    return Pseudonyms(keys, project, runtime.catalogue.projects.policies(project))
+    return open_pseudonyms(runtime.catalogue.projects, keys, project)
 
 
 def take_study_in(

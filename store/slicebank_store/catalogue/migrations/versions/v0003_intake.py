@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("project", sa.String(length=128), nullable=False),
         sa.Column("uid_policy", sa.String(length=16), nullable=False),
         sa.Column("patient_policy", sa.String(length=16), nullable=False),
+        sa.Column("key_check", sa.String(length=64)),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("project", name="pk_projects"),
     )
