@@ -26,7 +26,7 @@ def check_usable(context: Context, intake: Intake, request: IntakeRequest) -> No
     """
     if intake.taken:
         return
-    detail = f"none of the {len(intake.rejected)} files can be used; `rejected` says why, file by file"
+    detail = "no file of this upload can be used; `rejected` says why, file by file"
     if request.group is not None and request.case is not None:
         # The group outlives the answer, so it says what was wrong by code.
         codes = sorted({item.code for item in intake.rejected})
