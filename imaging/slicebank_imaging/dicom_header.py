@@ -18,14 +18,13 @@ from slicebank_imaging.file_header import FileHeader, FrameHeader
 from slicebank_imaging.frames import PixelMap, digest_value, map_frames, read_frame, supported_syntax
 from slicebank_imaging.functional_groups import FrameSource, frame_sources
 from slicebank_imaging.layout import PixelLayout, check_size, read_layout, read_padding
-from slicebank_imaging.limits import IntakeLimits
+from slicebank_imaging.limits import MAX_RESCALE, IntakeLimits
 from slicebank_imaging.options import ImportOptions
 from slicebank_imaging.terms import RESCALE_TYPES, quoted
 from slicebank_imaging.uids import derived_uid, is_usable_uid
 from slicebank_imaging.values import DataSet, text_encoding
 
 MAX_POSITION_MM = 1e5
-MAX_RESCALE = 1e9
 AIR_HU = -900.0  # every CT slice that was not cropped shows air
 HOUNSFIELD_TYPES = frozenset({"", "HU", "US"})  # US = unspecified (PS3.3 C.11.1.1.2), written for plain CT too
 

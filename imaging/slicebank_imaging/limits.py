@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+MAX_RESCALE = 1e9  # slopes and intercepts beyond it are no numbers that a scanner wrote
+
 
 @dataclass(frozen=True, slots=True)
 class IntakeLimits:

@@ -1,10 +1,10 @@
 """Import options: what a sender may assert about files whose headers do not say it."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from slicebank_imaging.errors import BadOption
+from slicebank_imaging.limits import MAX_RESCALE
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ImportOptions:
                 raise BadOption(
                     "assume_rescale must be two numbers, slope and intercept, for example assume_rescale=1,-1024"
                 ) from None
-            if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
+            if not (0 < abs(slope) <= MAX_RESCALE and abs(intercept) <= MAX_RESCALE):  # false for NaN too
                 raise BadOption("assume_rescale needs a finite slope other than 0 and a finite intercept")
             pair = (slope, intercept)
         if force not in (None, "", "not_hu"):

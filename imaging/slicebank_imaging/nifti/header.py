@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from slicebank_imaging.errors import BadHeader, NoOrientation, NotGrayscale, SeveralVolumes, TruncatedFile
 from slicebank_imaging.layout import MAX_FRAMES, MAX_SIDE
+from slicebank_imaging.limits import MAX_RESCALE
 
 LONGEST_HEADER = 540  # of NIfTI-2; NIfTI-1 has 348, and that number at its start is how the two are told apart
 DICM = slice(128, 132)
@@ -132,7 +133,7 @@ def _scale(slope: float, intercept: float) -> tuple[float, float, bool]:
     """A slope of 0 means that there is no scale (nifti1.h); writers put NaN there too."""
     if slope == 0 or math.isnan(slope):
         return 1.0, 0.0, False
-    if not (math.isfinite(slope) and math.isfinite(intercept)):
+    if not (abs(slope) <= MAX_RESCALE and abs(intercept) <= MAX_RESCALE):  # false for NaN too
         raise BadHeader("scl_slope and scl_inter are not usable numbers")
     return slope, intercept, (slope, intercept) != (1.0, 0.0)
 

@@ -97,7 +97,8 @@ def check_hounsfield(
             f"{LOWEST_NOT_HU:g}: these are labels, grey levels or normalised or unscaled values; "
             "send the original, or force=not_hu to take them as they are"
         )
-    if not kept_as_stored(dtype) and not (round(ends[0]) > PADDING and round(ends[1]) < 1 << 15):
+    # Half a unit is what rounding moves a value by; the ends may be infinite here.
+    if not kept_as_stored(dtype) and not (ends[0] > PADDING + 0.5 and ends[1] < (1 << 15) - 0.5):
         raise BadHeader(f"values between {ends[0]:g} and {ends[1]:g} do not fit into 16 bits, as those of CT do")
 
 
