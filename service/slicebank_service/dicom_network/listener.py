@@ -122,7 +122,15 @@ class Listener:
             )
             with self._lock:
                 self._open[thread] = connection
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # The system has no thread to give; they come back as associations end.
+                with self._lock:
+                    del self._open[thread]
+                log.warning("connection_refused", peer=peer, reason=type(error).__name__)
+                self._metrics.ended("refused")
+                connection.close()
 
     def _serve(self, connection: socket.socket, peer: str, full: bool) -> None:
         try:
@@ -140,8 +148,15 @@ class Listener:
                 del self._open[threading.current_thread()]
 
     def _associate(self, connection: socket.socket, peer: str, full: bool) -> None:
-        secured = connection if self._tls is None else self._tls.wrap_socket(connection, server_side=True)
+        secured = connection
+        if self._tls is not None:
+            secured = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         with secured:
+            if isinstance(secured, ssl.SSLSocket):
+                # The socket is this one's from now on, and `stop` must be able to cut it, in the handshake too.
+                with self._lock:
+                    self._open[threading.current_thread()] = secured
+                secured.do_handshake()
             wire = Wire(secured, idle_s=self._settings.listen_idle_seconds)
             try:
                 Association(wire, peer, self._rules, self._reception(), self._metrics, full).serve()
@@ -169,6 +184,7 @@ def _tls_context(settings: ListenerSettings) -> ssl.SSLContext | None:
 
 def _shut(connection: socket.socket) -> None:
     try:
-        connection.shutdown(socket.SHUT_RDWR)
+        # Of the socket below TLS, whose state belongs to the association's thread.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
     except OSError as error:
         log.debug("association_was_closed", reason=type(error).__name__)

@@ -219,3 +219,18 @@ def test_tls(listen: Listen, slices: list[Dataset], certificate: tuple[Path, Pat
     settled(listening)
     assert len(listening.arrived()) == 1
     assert listening.count("associations_total", outcome="failed") == 1
+
+
+def test_a_stop_cuts_what_does_not_end_over_tls_too(listen: Listen, certificate: tuple[Path, Path]) -> None:
+    pem, key = certificate
+    listening = listen(listen_tls_certificate=pem, listen_tls_key=key)
+    trusting = ssl.create_default_context(cafile=str(pem))
+    with RawSender(listening.listener.address) as sender, RawSender(listening.listener.address):
+        # The second one's handshake never comes.
+        sender.socket = trusting.wrap_socket(sender.socket, server_hostname="localhost")
+        sender.associate()
+        sender.value(1, 3, command(1, sop_class=CT, sop_instance="1.2.3"))
+        sender.value(1, 0, bytes(1000))
+        listening.listener.stop(grace_s=0.1)
+        assert listening.count("associations_open") == 0
+    assert listening.leftovers() == []
