@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -79,9 +80,15 @@ async def begin_upload(context: Ctx, uploads: Uploads, request: Request, asked: 
     headers = {"Location": f"/v1/uploads/{upload.upload_id}"}
     if request.headers.get("content-type") != CONTENT_TYPE:
         return Response(status_code=201, headers=headers | dict(describing(upload)))
-    async with locked(uploads, upload.upload_id, interrupt=True) as held:
-        answer = await _add(context, request, held)
-        headers |= describing(held) if answer is None else {"Upload-Offset": str(length)}
+    try:
+        async with locked(uploads, upload.upload_id, interrupt=True) as held:
+            answer = await _add(context, request, held)
+            headers |= describing(held) if answer is None else {"Upload-Offset": str(length)}
+    except BaseException:
+        # The client never learns where it is, so nobody goes on with it; it must not count as open until it expires.
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(uploads.remove, upload.upload_id)
+        raise
     if answer is None:
         return Response(status_code=201, headers=headers)
     return Response(answer.model_dump_json(), 201, headers, "application/json")

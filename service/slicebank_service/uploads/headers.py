@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Mapping
@@ -109,7 +108,7 @@ def suffix_of(headers: Headers) -> str:
         if key == "filename":
             try:
                 name = base64.b64decode(value, validate=True).decode("utf-8", "replace")
-            except binascii.Error as error:
+            except ValueError as error:  # of binascii, or not ASCII
                 raise BadRequest("`Upload-Metadata` is not of the form `key BASE64,key BASE64`") from error
             found = _SUFFIX.search(name)
             return found.group().lower() if found else ""
@@ -128,7 +127,7 @@ def checksum_of(headers: Headers) -> Checksum | None:
     name, _, value = given.strip().partition(" ")
     try:
         return Checksum(ALGORITHMS[name.lower()](), base64.b64decode(value, validate=True))
-    except (KeyError, binascii.Error) as error:
+    except (KeyError, ValueError) as error:  # ValueError: of binascii, or not ASCII
         known = " or ".join(ALGORITHMS)
         raise BadRequest(f"`Upload-Checksum` is the name of an algorithm, {known}, a space and base64") from error
 

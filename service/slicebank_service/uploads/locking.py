@@ -77,7 +77,10 @@ def _try_lock(folder: Path, upload_id: str, interrupt: bool) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         if interrupt:
-            (folder / _RELEASE).touch()
+            try:
+                (folder / _RELEASE).touch()
+            except FileNotFoundError:  # its holder ends it
+                raise unknown(upload_id) from None
         return None
     return descriptor
 

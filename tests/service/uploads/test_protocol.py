@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import os
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import httpx
@@ -72,6 +74,32 @@ def test_bytes_may_come_with_the_beginning(api: Api, make_files: MakeFiles) -> N
     assert whole.json()["series"][0]["n_slices"] == 4
 
 
+@pytest.mark.parametrize(
+    ("length", "content", "headers", "status"),
+    [
+        (10, b"12345", checksum(b"other"), 460),
+        (10, b"12345678901", {}, 413),
+        (10, b"1234567890", {}, 422),
+        (10, b"12345", {"Upload-Checksum": "md5 abcd"}, 422),
+    ],
+)
+def test_a_beginning_that_fails_leaves_no_upload_that_nobody_knows_of(
+    api: Api, world: World, length: int, content: bytes, headers: dict[str, str], status: int
+) -> None:
+    assert begin(api, length, content=content, headers=headers).status_code == status
+    assert world.staged() == {}
+
+
+def test_an_upload_that_ends_while_it_is_asked_for_is_unknown(api: Api, world: World) -> None:
+    location = begun(api, 10)
+    folder = world.staging_dir / location.rpartition("/")[2]
+    # As it is for who found the lock taken and then the folder gone: no file can be made there.
+    (folder / "release").symlink_to(folder / "gone" / "release")
+    with (folder / "lock").open("w") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        assert_problem(api.delete(location, headers=TUS), 404, "unknown_upload")
+
+
 def test_methods_may_be_overridden(api: Api, make_files: MakeFiles) -> None:
     content = zipped(make_files())
     location = begun(api, len(content))
@@ -109,9 +137,10 @@ def test_nothing_usable_is_refused_as_it_would_be_at_once(api: Api, world: World
         ({"Upload-Length": "0"}, 400, "empty_body"),
         ({"Upload-Length": str(2**40)}, 413, "body_too_large"),
         ({"Upload-Metadata": "filename ?"}, 422, "bad_request"),
+        ({"Upload-Metadata": b"filename \xe9"}, 422, "bad_request"),
     ],
 )
-def test_beginnings_that_make_no_sense(api: Api, world: World, headers: dict[str, str], status: int, code: str) -> None:
+def test_beginnings_that_make_no_sense(api: Api, world: World, headers: dict[str, Any], status: int, code: str) -> None:
     response = begin(api, 10, headers=headers)
     assert_problem(response, status, code)
     assert response.headers["tus-resumable"] == "1.0.0"
@@ -147,11 +176,12 @@ def test_queries_are_judged_at_the_beginning(
         (0, {"Tus-Resumable": "2.0.0"}, 412, "unsupported_tus_version"),
         (0, {"Upload-Checksum": "md5 abcd"}, 422, "bad_request"),
         (0, {"Upload-Checksum": "sha256 ?"}, 422, "bad_request"),
+        (0, {"Upload-Checksum": b"sha256 \xe9"}, 422, "bad_request"),
         (0, checksum(b"other"), 460, "checksum_mismatch"),
         (0, checksum(b"other", "sha1"), 460, "checksum_mismatch"),
     ],
 )
-def test_parts_that_make_no_sense(api: Api, at: int, headers: dict[str, str], status: int, code: str) -> None:
+def test_parts_that_make_no_sense(api: Api, at: int, headers: dict[str, Any], status: int, code: str) -> None:
     location = begun(api, 10)
     assert_problem(add(api, location, at, b"12345", headers), status, code)
     assert offset(api, location) == 0

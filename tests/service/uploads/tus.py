@@ -25,7 +25,7 @@ def begin(
     *,
     filename: str | None = None,
     content: bytes | None = None,
-    headers: dict[str, str] | None = None,
+    headers: dict[str, Any] | None = None,
     **query: Any,
 ) -> httpx.Response:
     sent = {**TUS, "Upload-Length": str(length), **(headers or {})}
@@ -45,7 +45,7 @@ def begun(api: Api, length: int, **options: Any) -> str:
 
 
 def add(
-    api: Api, location: str, offset: int, content: Any, headers: dict[str, str] | None = None, **query: Any
+    api: Api, location: str, offset: int, content: Any, headers: dict[str, Any] | None = None, **query: Any
 ) -> httpx.Response:
     sent = {**TUS, **BYTES, "Upload-Offset": str(offset), **(headers or {})}
     return api.request("PATCH", location, headers=sent, content=content, params=query)
