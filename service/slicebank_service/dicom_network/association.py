@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -76,6 +76,7 @@ class Association:
         reception: takes the instances.
         metrics: counts them.
         full: whether there are as many associations as may be, so that this one is refused.
+        negotiated: called when the association stands.
     """
 
     wire: Wire
@@ -84,6 +85,7 @@ class Association:
     reception: Reception
     metrics: ListenerMetrics
     full: bool = False
+    negotiated: Callable[[], None] = lambda: None
     _calling: str = ""
     _contexts: Mapping[int, Context] = field(default_factory=dict)
     _command: bytearray = field(default_factory=bytearray)
@@ -97,6 +99,7 @@ class Association:
         outcome, why = "failed", ""
         try:
             self._negotiate()
+            self.negotiated()
             outcome = self._serve_messages()
         except Rejected as error:
             outcome, why = "rejected", str(error)

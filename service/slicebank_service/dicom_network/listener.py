@@ -22,6 +22,8 @@ log = structlog.get_logger()
 # Connections beyond the associations that may be open: each is told so, which takes a moment.
 _BEYOND = 16
 _BACKLOG = 128
+# From the connection to the end of the negotiation (PS3.8 section 9.1.5, ARTIM), TLS included; senders need a few round trips.
+_NEGOTIATION_SECONDS = 30.0
 # A socket that was shut down wakes its thread at once; what it then does is remove a file.
 _LAST_SECONDS = 5.0
 
@@ -156,12 +158,25 @@ class Listener:
                 # The socket is this one's from now on, and `stop` must be able to cut it, in the handshake too.
                 with self._lock:
                     self._open[threading.current_thread()] = secured
-                secured.do_handshake()
-            wire = Wire(secured, idle_s=self._settings.listen_idle_seconds)
+            # One that comes byte by byte is never silent, and would keep its place for ever.
+            late = threading.Timer(min(self._settings.listen_idle_seconds, _NEGOTIATION_SECONDS), _shut, (secured,))
+            late.daemon = True
+            late.start()
             try:
-                Association(wire, peer, self._rules, self._reception(), self._metrics, full).serve()
+                self._serve_association(secured, peer, full, negotiated=late.cancel)
             finally:
-                wire.close()
+                late.cancel()
+
+    def _serve_association(
+        self, secured: socket.socket, peer: str, full: bool, *, negotiated: Callable[[], None]
+    ) -> None:
+        if isinstance(secured, ssl.SSLSocket):
+            secured.do_handshake()
+        wire = Wire(secured, idle_s=self._settings.listen_idle_seconds)
+        try:
+            Association(wire, peer, self._rules, self._reception(), self._metrics, full, negotiated).serve()
+        finally:
+            wire.close()
 
     def _may_connect(self, peer: str) -> bool:
         address = ipaddress.ip_address(peer.split("%", maxsplit=1)[0])

@@ -148,6 +148,8 @@ class ResumableUploads:
         """How many of the project hold bytes, or room for them."""
         found = 0
         for folder in states_below(self._staging.root):
+            if not (folder / _BODY).exists():
+                continue  # answered: many of those lie there until they expire
             with suppress(UnknownUpload):
                 found += not self.get(folder.name).state.answered
         return found

@@ -8,6 +8,7 @@ import ssl
 import struct
 import subprocess
 import threading
+import time
 from io import BytesIO
 from pathlib import Path
 
@@ -138,6 +139,22 @@ def test_a_silent_connection_is_ended(listen: Listen) -> None:
     with RawSender(listen(listen_idle_seconds=0.2).listener.address) as sender:
         sender.associate()
         assert sender.unit()[0] == 0
+
+
+def test_a_request_that_drips_is_ended(listen: Listen) -> None:
+    """It is never silent for long enough, and must not keep its place all the same."""
+    listening = listen(listen_idle_seconds=0.4)
+    with RawSender(listening.listener.address) as sender:
+        for _ in range(200):
+            try:
+                sender.socket.sendall(b"\1")
+            except OSError:
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("the listener goes on waiting")
+    settled(listening)
+    assert listening.count("associations_total", outcome="lost") == 1
 
 
 @pytest.mark.parametrize("seed", range(8))
