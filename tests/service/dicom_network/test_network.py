@@ -144,10 +144,11 @@ def test_a_silent_connection_is_ended(listen: Listen) -> None:
 def test_a_request_that_drips_is_ended(listen: Listen) -> None:
     """It is never silent for long enough, and must not keep its place all the same."""
     listening = listen(listen_idle_seconds=0.4)
+    body = association_request(context(1, CT, EXPLICIT))
     with RawSender(listening.listener.address) as sender:
-        for _ in range(200):
+        for byte in struct.pack(">BxI", 1, len(body)) + body:
             try:
-                sender.socket.sendall(b"\1")
+                sender.socket.sendall(bytes([byte]))
             except OSError:
                 break
             time.sleep(0.05)
