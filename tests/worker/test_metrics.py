@@ -15,6 +15,7 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
+from slicebank_service.dicom_network.metrics import ListenerMetrics
 from slicebank_store.catalogue.jobs import Beat
 from slicebank_store.logs import configure_logging
 from slicebank_worker.leases import Hold
@@ -115,7 +116,9 @@ def test_a_port_that_is_taken_is_said_and_harms_nothing() -> None:
 
 def test_the_page_lists_every_metric_and_no_other(workshop: Workshop) -> None:
     told: dict[str, str] = {}
-    for registry in (workshop.runtime.metrics, workshop.api.app.state.context.metrics.registry):
+    listener = CollectorRegistry()
+    ListenerMetrics(listener)
+    for registry in (workshop.runtime.metrics, workshop.api.app.state.context.metrics.registry, listener):
         for family in registry.collect():
             if family.name.startswith("slicebank_"):
                 name = f"{family.name}_total" if family.type == "counter" else family.name
