@@ -6,6 +6,9 @@ ModelsError
 │   ├── UnknownArchitecture       unknown_architecture
 │   ├── BadCard                   bad_encoder_card
 │   ├── EncoderExists             encoder_exists
+│   ├── EncoderNotRegistered      encoder_not_registered
+│   ├── BadReference              bad_encoder_reference
+│   ├── LicenceNotAccepted        licence_not_accepted
 │   ├── WeightsMissing            weights_missing
 │   ├── WeightsDigestMismatch     weights_digest_mismatch
 │   └── BadRows                   bad_rows
@@ -13,6 +16,13 @@ ModelsError
 │   ├── UnreadableCheckpoint      unreadable_checkpoint
 │   ├── UnsafeCheckpoint          unsafe_checkpoint
 │   └── CheckpointMismatch        checkpoint_mismatch
+├── HubError
+│   ├── HubOffline                hub_offline
+│   ├── HubUnreachable            hub_unreachable
+│   ├── HubAccessDenied           hub_access_denied
+│   ├── NotOnHub                  not_on_hub
+│   ├── PullUnderWay              pull_under_way
+│   └── WrongFile                 wrong_file
 ├── HeadError
 │   ├── BadTask                   bad_task
 │   ├── UnknownTrainingKey        unknown_training_key
@@ -70,6 +80,24 @@ class EncoderExists(EncoderError):
     """An encoder of this id is registered already."""
 
     code: ClassVar[str] = "encoder_exists"
+
+
+class EncoderNotRegistered(EncoderError):
+    """Only registered encoders can be removed, and this one comes with the installation or has nothing here."""
+
+    code: ClassVar[str] = "encoder_not_registered"
+
+
+class BadReference(EncoderError):
+    """What was named is no encoder that could be pulled."""
+
+    code: ClassVar[str] = "bad_encoder_reference"
+
+
+class LicenceNotAccepted(EncoderError):
+    """Nobody has said yet that the terms of the weights are accepted."""
+
+    code: ClassVar[str] = "licence_not_accepted"
 
 
 class WeightsMissing(EncoderError):
@@ -138,6 +166,48 @@ class CheckpointMismatch(CheckpointError):
             f"The checkpoint does not fit the architecture. {'; '.join(parts)}. "
             "Name the architecture that the checkpoint was trained with."
         )
+
+
+class HubError(ModelsError):
+    """Published weights cannot be had."""
+
+    code: ClassVar[str] = "hub_error"
+
+
+class HubOffline(HubError):
+    """The settings forbid contacting anybody."""
+
+    code: ClassVar[str] = "hub_offline"
+
+
+class HubUnreachable(HubError):
+    """The hub does not answer, or broke off."""
+
+    code: ClassVar[str] = "hub_unreachable"
+
+
+class HubAccessDenied(HubError):
+    """The hub gives the file to nobody without a token, or not to the account of ours."""
+
+    code: ClassVar[str] = "hub_access_denied"
+
+
+class NotOnHub(HubError):
+    """The hub has no such repository, revision or file."""
+
+    code: ClassVar[str] = "not_on_hub"
+
+
+class PullUnderWay(HubError):
+    """Another process fetches the same file."""
+
+    code: ClassVar[str] = "pull_under_way"
+
+
+class WrongFile(HubError):
+    """The file is not the one that was pinned by its sha256."""
+
+    code: ClassVar[str] = "wrong_file"
 
 
 class HeadError(ModelsError):

@@ -2,6 +2,7 @@
 
 ServiceError
 ├── Unauthorized            no key, or another one
+├── AdminsOnly              the key is right, and not an administrator's
 ├── UploadError             the upload as a whole cannot be used
 │   ├── EmptyBody           no bytes
 │   ├── MalformedUpload     not the multipart it claims to be
@@ -73,6 +74,12 @@ class Unauthorized(ServiceError):
     def headers(self) -> dict[str, str]:
         """Headers that the answer must carry (RFC 9110, 11.6.1)."""
         return {"WWW-Authenticate": "Bearer"}
+
+
+class AdminsOnly(ServiceError):
+    """The key opens the project, and this is for administrators of the installation."""
+
+    code = "admins_only"
 
 
 class UploadError(ServiceError):

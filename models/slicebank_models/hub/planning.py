@@ -1,0 +1,170 @@
+"""What a reference stands for, and under which terms: decided before anything large is fetched.
+
+Planning a published card contacts nobody; a model of the hub needs its small JSON files. The architectures of timm and
+transformers need torch, and are imported only for them.
+"""
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from slicebank_models.cards import JSON, EncoderCard, WeightsState
+from slicebank_models.checkpoint_files import WEIGHTS_NAMES
+from slicebank_models.errors import BadReference, EncoderExists, NotOnHub
+from slicebank_models.hub.access import Hub, HubAccess, Terms
+from slicebank_models.hub.references import HubReference, PublishedReference, Reference, TimmReference
+from slicebank_models.registry import EncoderRegistry
+from slicebank_models.weights_source import WeightsSource
+
+_MOST_JSON_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PullPlan:
+    """What is about to be pulled.
+
+    Attributes:
+        encoder_id: Id it will be registered under.
+        source: The file to fetch.
+        terms: What its publisher asks.
+        card: All that is known before the weights are there; None where the file alone tells the architecture.
+        architecture: Asked for by the user; None where card or file tell it.
+    """
+
+    encoder_id: str
+    source: WeightsSource
+    terms: Terms
+    card: EncoderCard | None
+    architecture: str | None = None
+
+
+def published_plan(
+    reference: PublishedReference,
+    registry: EncoderRegistry,
+    access: HubAccess,
+    *,
+    encoder_id: str | None = None,
+    sha256: str | None = None,
+) -> PullPlan:
+    """Plans an encoder whose card is known; contacts nobody.
+
+    Raises:
+        UnknownEncoder: No card has this id.
+        BadReference: It needs no weights, or is published nowhere.
+        EncoderExists: Its weights are here.
+    """
+    card = registry.get(reference.encoder_id)
+    if card.weights in (WeightsState.SEEDED, WeightsState.NONE):
+        raise BadReference(f"Encoder {card.id} needs no weights: use it as it is.")
+    if card.weights is WeightsState.PRESENT:
+        raise EncoderExists(
+            f"The weights of encoder {card.id} are here; `slicebank encoders verify {card.id}` checks them."
+        )
+    if card.source is None:
+        raise BadReference(
+            f"The weights of encoder {card.id} are published nowhere; register them with `slicebank encoders add FILE --id {card.id}`."
+        )
+    source = _pinned(card.source, sha256)
+    page = source.licence_url or f"{access.address}/{source.repo}"
+    chosen = encoder_id or card.id
+    return PullPlan(chosen, source, Terms(card.licence, page, source.gated), replace(card, id=chosen, source=source))
+
+
+def plan_pull(
+    reference: Reference,
+    registry: EncoderRegistry,
+    access: HubAccess,
+    *,
+    encoder_id: str | None = None,
+    architecture: str | None = None,
+    sha256: str | None = None,
+) -> PullPlan:
+    """Plans what a reference stands for.
+
+    Args:
+        reference: What the user named.
+        registry: Knows the published cards.
+        access: Where repositories are.
+        encoder_id: Id to register under; by default the card's own, or one made of the repository's name.
+        architecture: For a checkpoint file of a repository, where the file does not tell.
+        sha256: Of the file, hex; another file will be refused.
+
+    Raises:
+        EncoderError: The reference cannot be pulled.
+        HubError: The hub cannot be asked about it.
+    """
+    if isinstance(reference, PublishedReference):
+        return published_plan(reference, registry, access, encoder_id=encoder_id, sha256=sha256)
+    if isinstance(reference, TimmReference):
+        return _timm_plan(reference, access, encoder_id=encoder_id, sha256=sha256)
+    hub = access.open()
+    terms = hub.terms(reference.repo, reference.revision)
+    if reference.file is None and architecture is None:
+        return _transformers_plan(reference, hub, terms, encoder_id=encoder_id, sha256=sha256)
+    file = reference.file or _weights_name(hub, reference)
+    source = WeightsSource(reference.repo, file, reference.revision, sha256 or "", terms.gated, terms.url)
+    chosen = encoder_id or plain_id(reference.repo.replace("/", "."), PurePosixPath(file).stem)
+    return PullPlan(chosen, source, terms, None, architecture)
+
+
+def plain_id(*parts: str) -> str:
+    """Returns an encoder id made of words: what cannot stand in one becomes a dash."""
+    joined = ".".join(part for part in parts if part)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", joined).lstrip("._-")[:128] or "encoder"
+
+
+def _timm_plan(reference: TimmReference, access: HubAccess, *, encoder_id: str | None, sha256: str | None) -> PullPlan:
+    from slicebank_models.encoders.timm_model import draft_timm_card
+
+    card = draft_timm_card(reference.name, encoder_id=encoder_id)
+    if card.source is None:
+        raise BadReference(f"timm publishes no weights for {reference.name}; see `timm.list_pretrained()`.")
+    source = _pinned(card.source, sha256)
+    page = source.licence_url or f"{access.address}/{source.repo}"
+    return PullPlan(card.id, source, Terms(card.licence, page, source.gated), replace(card, source=source))
+
+
+def _transformers_plan(
+    reference: HubReference, hub: Hub, terms: Terms, *, encoder_id: str | None, sha256: str | None
+) -> PullPlan:
+    from slicebank_models.encoders.hf_model import draft_hf_card
+
+    config = _json(hub, reference, "config.json")
+    if config is None:
+        raise NotOnHub(
+            f"{reference.repo} has no config.json, so it is no model of transformers; name its checkpoint as hf:{reference.repo}:FILE."
+        )
+    file = _weights_name(hub, reference)
+    card = draft_hf_card(
+        reference.repo, config, _json(hub, reference, "preprocessor_config.json"), encoder_id=encoder_id
+    )
+    source = WeightsSource(reference.repo, file, reference.revision, sha256 or "", terms.gated, terms.url)
+    return PullPlan(card.id, source, terms, replace(card, source=source, licence=terms.licence or card.licence))
+
+
+def _weights_name(hub: Hub, reference: HubReference) -> str:
+    for name in WEIGHTS_NAMES:
+        if hub.find(reference.repo, name, reference.revision) is not None:
+            return name
+    raise NotOnHub(
+        f"{reference.repo} has none of {', '.join(WEIGHTS_NAMES)}; name its checkpoint as hf:{reference.repo}:FILE."
+    )
+
+
+def _json(hub: Hub, reference: HubReference, file: str) -> JSON | None:
+    if hub.find(reference.repo, file, reference.revision) is None:
+        return None
+    try:
+        read = json.loads(hub.read(reference.repo, file, reference.revision, _MOST_JSON_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise NotOnHub(f"{file} of {reference.repo} is no JSON.") from error
+    if not isinstance(read, dict):
+        raise NotOnHub(f"{file} of {reference.repo} is no JSON object.")
+    return read
+
+
+def _pinned(source: WeightsSource, sha256: str | None) -> WeightsSource:
+    if sha256 and source.sha256 and sha256 != source.sha256:
+        raise BadReference(f"The card pins the file with sha256 {source.sha256}, and another was asked for.")
+    return replace(source, sha256=sha256) if sha256 else source
