@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 from slicebank_models.errors import BadCard
+from slicebank_models.volume_spec import VolumeSpec
+from slicebank_models.weights_source import WeightsSource
 
 JSON = dict[str, Any]
 
@@ -24,10 +26,18 @@ class EncoderLevel(StrEnum):
 
 
 class InputKind(StrEnum):
-    """What one input row holds: 8-bit grey levels of a window, or HU scaled to 0..1 over a window."""
+    """What one input row holds: 8-bit grey levels of a window, HU scaled to 0..1 over a window, or a whole volume."""
 
     GRAY8 = "gray8"
     HU = "hu"
+    VOLUME = "volume"
+
+
+class Interpolation(StrEnum):
+    """How a slice becomes a row of the encoder's size; both antialiased, over 8-bit levels as Pillow does."""
+
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
 
 
 class WeightsState(StrEnum):
@@ -47,15 +57,22 @@ class EncoderCard:
         id: Name in the API; untrained weights carry the word in it.
         architecture: Name that the architecture is built by.
         dim: Length of one feature row.
-        input_size: Side of the square input, pixels.
-        mean: Subtracted per channel after scaling grey levels to 0..1; empty for HU inputs.
-        std: Divides per channel after the mean is subtracted; empty for HU inputs.
-        windows: Names of the windows rendered by default, one row each.
+        input_size: Side of the square input, pixels; 0 for volumes.
+        mean: Subtracted per channel after scaling grey levels to 0..1; empty for other inputs.
+        std: Divides per channel after the mean is subtracted; empty for other inputs.
+        windows: Names of the windows rendered by default, one row each; none for volumes.
         parameters: Number of numbers in its weights.
         weights_digest: sha256 hex over the tensors (`slicebank_models.digest`).
         weights_file: File name beside `card.json`; none for seeded and weightless encoders.
         seed: Seed of the formula in `encoders/seeding.py` where the weights are seeded.
         precisions: Precision classes that may be requested.
+        interpolation: How slices are resized to `input_size`.
+        volume: What a scan encoder takes.
+        source: Where its weights are published.
+        code: Official implementation, as address and commit.
+        notes: What a user should know beside the description, such as why numbers differ from a paper's.
+        config: Options of the architecture, where its name does not say all.
+        row_bytes: Memory of the device that one more row of a batch takes in float32; 0 where nobody has measured it.
     """
 
     id: str
@@ -77,12 +94,24 @@ class EncoderCard:
     seed: int | None = None
     trained: bool = True
     precisions: tuple[str, ...] = ("standard", "fp32")
+    interpolation: Interpolation = Interpolation.BILINEAR
+    volume: VolumeSpec | None = None
+    source: WeightsSource | None = None
+    code: str = ""
+    notes: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    row_bytes: int = 0
 
     def __post_init__(self) -> None:
         if not ENCODER_ID.fullmatch(self.id):
             raise BadCard(f"Encoder id {self.id!r} must match {ENCODER_ID.pattern}.")
-        if self.dim < 1 or self.input_size < 1:
-            raise BadCard(f"Encoder {self.id}: dim and input_size must be positive.")
+        scan = self.input_kind is InputKind.VOLUME
+        if scan != (self.volume is not None) or scan != (self.level is EncoderLevel.SCAN):
+            raise BadCard(f"Encoder {self.id}: encoders of scans take a volume, and only they do.")
+        if self.dim < 1 or (self.input_size < 1) != scan or self.row_bytes < 0:
+            raise BadCard(f"Encoder {self.id}: dim and input_size must be positive; input_size is 0 for volumes.")
+        if bool(self.windows) == scan:
+            raise BadCard(f"Encoder {self.id}: encoders of slices name their windows, encoders of scans have none.")
         channels = 3 if self.input_kind is InputKind.GRAY8 else 0
         if len(self.mean) != channels or len(self.std) != channels:
             raise BadCard(f"Encoder {self.id}: {self.input_kind} input needs {channels} values in mean and in std.")
@@ -99,11 +128,17 @@ class EncoderCard:
     def as_dict(self) -> JSON:
         """Returns the card as JSON-able values; `from_dict` reads them back."""
         values: JSON = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            values[field.name] = list(value) if isinstance(value, tuple) else value
+        for entry in fields(self):
+            value = getattr(self, entry.name)
             if isinstance(value, StrEnum):
-                values[field.name] = value.value
+                value = value.value
+            elif isinstance(value, tuple):
+                value = list(value)
+            elif isinstance(value, Mapping):
+                value = dict(value)
+            elif isinstance(value, VolumeSpec | WeightsSource):
+                value = value.as_dict()
+            values[entry.name] = value
         return values
 
     @classmethod
@@ -113,7 +148,7 @@ class EncoderCard:
         Raises:
             BadCard: An unknown, missing or unusable value.
         """
-        known = {field.name for field in fields(cls)}
+        known = {entry.name for entry in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise BadCard(f"Unknown card entries {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
         read = dict(values)
@@ -128,6 +163,14 @@ class EncoderCard:
                     read[name] = tuple(str(word) for word in read[name])
             for name in ("dim", "input_size", "parameters"):
                 read[name] = int(read[name])
+            if "interpolation" in read:
+                read["interpolation"] = Interpolation(read["interpolation"])
+            if read.get("volume") is not None:
+                read["volume"] = VolumeSpec.from_dict(read["volume"])
+            if read.get("source") is not None:
+                read["source"] = WeightsSource.from_dict(read["source"])
+            if not isinstance(read.get("config", {}), Mapping):
+                raise BadCard("The config of a card must be an object.")
             return cls(**read)
         except (KeyError, TypeError, ValueError) as error:
             raise BadCard(f"The card lacks a value or has an unusable one: {error}") from error

@@ -6,6 +6,7 @@ A MoCo v3 training file holds `base_encoder`, `momentum_encoder` and `predictor`
 taken. Every key is then mapped, or dropped for a stated reason, or the file is refused with the difference.
 """
 
+import math
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from slicebank_models.encoders.slice_encoder import TRAINING_COUNTER
+from slicebank_models.encoders.encoder import TRAINING_COUNTER
+from slicebank_models.encoders.family import DroppedKey, KeyRule, Reshaped
 from slicebank_models.errors import CheckpointMismatch, UnreadableCheckpoint, UnsafeCheckpoint
 
 JSON = dict[str, Any]
@@ -25,18 +27,6 @@ JSON = dict[str, Any]
 WRAPPERS = ("state_dict", "model_state_dict", "model", "encoder", "backbone")
 PREFIXES = ("module.", "_orig_mod.", "model.", "encoder.", "backbone.", "trunk.")
 BRANCHES = ("base_encoder", "momentum_encoder")
-
-
-@dataclass(frozen=True, slots=True)
-class DroppedKey:
-    """A key that was left out on purpose."""
-
-    key: str
-    reason: str
-
-
-# What an architecture makes of a key, prefixes already stripped: the tensor's name in the module, or why it is dropped.
-KeyRule = Callable[[str], "str | DroppedKey"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +139,10 @@ def map_checkpoint(
     left_over: list[str] = []
     for key, (rest, tensor) in sorting.kept.items():
         named = DroppedKey(rest, "step counter of BatchNorm") if TRAINING_COUNTER in rest else rule(rest)
+        if isinstance(named, Reshaped) and tensor.numel() == math.prod(named.shape):
+            tensor = tensor.reshape(named.shape)
+        if isinstance(named, Reshaped):
+            named = named.name
         if isinstance(named, DroppedKey):
             sorting.dropped.append(DroppedKey(key, named.reason))
         elif named in expected and named not in found:

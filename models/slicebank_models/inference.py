@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.backends import cudnn
 
 from slicebank_models.cards import EncoderCard, InputKind
-from slicebank_models.encoders.slice_encoder import SliceEncoder
+from slicebank_models.encoders.encoder import Encoder
 from slicebank_models.errors import BadRows
 
 JSON = dict[str, Any]
@@ -58,7 +58,7 @@ class FrozenEncoder:
     def __init__(
         self,
         card: EncoderCard,
-        module: SliceEncoder,
+        module: Encoder,
         *,
         device: torch.device | str = "cpu",
         precision: Precision = "standard",
@@ -66,7 +66,7 @@ class FrozenEncoder:
         self.card = card
         self.device = torch.device(device)
         self.dtype = torch.float32
-        low = precision == "standard" and module.lowers and card.input_kind is InputKind.GRAY8
+        low = precision == "standard" and module.lowers and card.input_kind is not InputKind.HU
         if low and has_native_bfloat16(self.device):
             self.dtype = torch.bfloat16
             module.lower(self.dtype)
@@ -104,7 +104,8 @@ class FrozenEncoder:
         """Encodes rows of one batch.
 
         Args:
-            rows: (B, S, S); uint8 grey levels, or float32 HU scaled to 0..1 over the row's window. B may be 0.
+            rows: (B, S, S) uint8 grey levels, (B, S, S) float32 HU scaled to 0..1 over the row's window, or
+                (B, *size) float32 volumes of the card's `VolumeSpec`. B may be 0.
 
         Returns:
             (B, dim) features, row by row.
@@ -112,11 +113,12 @@ class FrozenEncoder:
         Raises:
             BadRows: Another shape or dtype.
         """
-        size = self._module.input_size
+        shape = self._module.row_shape
         dtype = np.dtype(np.uint8 if self.card.input_kind is InputKind.GRAY8 else np.float32)
-        if rows.ndim != 3 or rows.shape[1:] != (size, size) or rows.dtype != dtype:
+        if rows.ndim == 0 or rows.shape[1:] != shape or rows.dtype != dtype:
+            wanted = ", ".join(map(str, shape))
             raise BadRows(
-                f"Encoder {self.card.id} takes ({dtype}, (B, {size}, {size})) rows, not ({rows.dtype}, {rows.shape})."
+                f"Encoder {self.card.id} takes ({dtype}, (B, {wanted})) rows, not ({rows.dtype}, {rows.shape})."
             )
         if len(rows) == 0:
             return np.empty((0, self.dim), dtype=np.float32)
@@ -127,7 +129,7 @@ class FrozenEncoder:
         """Encodes rows that are on the device already; on CUDA, on the current stream and without waiting.
 
         Args:
-            rows: (B, S, S) as for `encode`, B at least 1.
+            rows: As for `encode`, B at least 1.
 
         Returns:
             (B, dim) float32 on the device.

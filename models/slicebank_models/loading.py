@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -11,17 +12,14 @@ from torch import Tensor
 from slicebank_models.cards import EncoderCard, WeightsState
 from slicebank_models.checkpoints import BRANCHES, MappingReport, map_checkpoint
 from slicebank_models.digest import weights_digest
-from slicebank_models.encoders.build import build_encoder
-from slicebank_models.encoders.key_rules import key_rules
+from slicebank_models.encoders.build import build_encoder, family_of
+from slicebank_models.encoders.encoder import Encoder
 from slicebank_models.encoders.seeding import seeded_weights
-from slicebank_models.encoders.slice_encoder import SliceEncoder
 from slicebank_models.errors import BadCard, CheckpointMismatch, WeightsDigestMismatch, WeightsMissing
 from slicebank_models.registry import WEIGHTS_FILE, EncoderRegistry
 
-FIXED_TENSORS = frozenset({"pos_embed"})  # made by the architecture, never drawn
 
-
-def load_encoder(card: EncoderCard, folder: Path | None = None) -> SliceEncoder:
+def load_encoder(card: EncoderCard, folder: Path | None = None) -> Encoder:
     """Builds the encoder of a card on the CPU, in evaluation mode, and checks its weights against the card.
 
     Args:
@@ -38,7 +36,7 @@ def load_encoder(card: EncoderCard, folder: Path | None = None) -> SliceEncoder:
     if encoder.dim != card.dim:
         raise BadCard(f"Encoder {card.id}: the card says {card.dim} dimensions, {card.architecture} has {encoder.dim}.")
     if card.weights is WeightsState.SEEDED and card.seed is not None:
-        encoder.set_weights(seeded_weights(card.seed, encoder.weights(), FIXED_TENSORS))
+        encoder.set_weights(seeded_weights(card.seed, encoder.weights(), encoder.fixed_tensors))
     elif card.weights is not WeightsState.NONE:
         encoder.set_weights(_stored_weights(card, folder, encoder.weights()))
     digest = weights_digest(encoder.weights())
@@ -93,7 +91,8 @@ def install_encoder(
         EncoderExists: The id is taken.
     """
     encoder = build_encoder(card)
-    mapped = map_checkpoint(checkpoint, encoder.weights(), key_rules(card.architecture), branch=branch)
+    rules = partial(family_of(card.architecture).key_rules, card.architecture)
+    mapped = map_checkpoint(checkpoint, encoder.weights(), rules, branch=branch)
     complete = replace(
         card,
         dim=encoder.dim,

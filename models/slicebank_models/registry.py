@@ -7,7 +7,7 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from slicebank_models.builtin_cards import BUILTIN_CARDS, DEFAULT_ENCODER
+from slicebank_models.builtin import BUILTIN_CARDS, DEFAULT_ENCODER
 from slicebank_models.cards import ENCODER_ID, EncoderCard, WeightsState
 from slicebank_models.errors import BadCard, EncoderExists, UnknownEncoder, WeightsMissing
 
@@ -15,6 +15,8 @@ __all__ = ["DEFAULT_ENCODER", "EncoderRegistry"]
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
+# Built-in encoders that lack nothing; those that lack their weights get them by a card in the folder.
+_COMPLETE = frozenset(card.id for card in BUILTIN_CARDS if card.weights is not WeightsState.MISSING)
 
 
 class EncoderRegistry:
@@ -43,8 +45,9 @@ class EncoderRegistry:
             for path in sorted(self._folder.glob(f"*/{CARD_FILE}")):
                 if not ENCODER_ID.fullmatch(path.parent.name):
                     continue  # an addition under way, or one that a crash left behind
-                card = self._read(path)
-                found[card.id] = card
+                if path.parent.name not in _COMPLETE:
+                    card = self._read(path)
+                    found[card.id] = card
         return tuple(sorted(found.values(), key=lambda card: (card.id != DEFAULT_ENCODER, card.id)))
 
     def get(self, encoder_id: str) -> EncoderCard:
@@ -54,13 +57,13 @@ class EncoderRegistry:
             UnknownEncoder: No card has this id.
             BadCard: The registered card cannot be read.
         """
-        for card in BUILTIN_CARDS:
-            if card.id == encoder_id:
-                return card
-        if self._folder is not None and ENCODER_ID.fullmatch(encoder_id):
+        if encoder_id not in _COMPLETE and self._folder is not None and ENCODER_ID.fullmatch(encoder_id):
             path = self._folder / encoder_id / CARD_FILE
             if path.is_file():
                 return self._read(path)
+        for card in BUILTIN_CARDS:
+            if card.id == encoder_id:
+                return card
         known = ", ".join(card.id for card in self.cards())
         raise UnknownEncoder(f"There is no encoder {encoder_id[:128]!r}. Known encoders: {known}.")
 
@@ -82,7 +85,7 @@ class EncoderRegistry:
         if not weights.is_file():
             raise WeightsMissing(f"There is no weights file {weights.name}.")
         target = self._folder / card.id
-        if target.exists() or any(card.id == known.id for known in BUILTIN_CARDS):
+        if target.exists() or card.id in _COMPLETE:
             raise EncoderExists(f"Encoder {card.id} is registered already; choose another id or remove it first.")
         card = replace(card, weights=WeightsState.PRESENT, weights_file=WEIGHTS_FILE, seed=None)
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from slicebank_models.builtin_cards import BUILTIN_CARDS, DEFAULT_ENCODER
+from slicebank_models.builtin import BUILTIN_CARDS, DEFAULT_ENCODER
 from slicebank_models.cards import EncoderCard, InputKind, WeightsState
 from slicebank_models.errors import BadCard
 

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from slicebank_models.checkpoints import MappedCheckpoint, map_checkpoint
 from slicebank_models.digest import weights_digest
-from slicebank_models.encoders.key_rules import key_rules
+from slicebank_models.encoders.build import family_of
 from slicebank_models.encoders.mambaout import MambaOutEncoder
 from slicebank_models.encoders.slice_encoder import SliceEncoder
 from slicebank_models.encoders.vit_moco import MoCoViTEncoder
@@ -71,7 +72,8 @@ def official_mambaout(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def mapped(path: Path, encoder: SliceEncoder, architecture: str, branch: str = "base_encoder") -> MappedCheckpoint:
-    return map_checkpoint(path, encoder.weights(), key_rules(architecture), branch=branch)
+    rules = partial(family_of(architecture).key_rules, architecture)
+    return map_checkpoint(path, encoder.weights(), rules, branch=branch)
 
 
 def assert_accounted(result: MappedCheckpoint, keys: set[str]) -> None:

@@ -1,34 +1,42 @@
-"""From the name of an architecture to a module without its weights."""
+"""From the name of an architecture to its family, and to a module without its weights."""
+
+from collections.abc import Iterator
+from importlib import import_module
 
 from slicebank_models.cards import EncoderCard
-from slicebank_models.encoders import mambaout, vit_moco
-from slicebank_models.encoders.dummy import DummyEncoder
-from slicebank_models.encoders.hu_statistics import HuStatisticsEncoder
-from slicebank_models.encoders.sleep import SleepEncoder
-from slicebank_models.encoders.slice_encoder import SliceEncoder
+from slicebank_models.encoders.encoder import Encoder
+from slicebank_models.encoders.family import EncoderFamily
 from slicebank_models.errors import UnknownArchitecture
 
-ARCHITECTURES = (*mambaout.LAYOUTS, *vit_moco.LAYOUTS, "hu_statistics", "dummy", "sleep")
+FAMILY_MODULES = ("mambaout", "vit_moco", "hu_statistics", "dummy", "sleep")
+"""Files of this folder, in the order in which checkpoints are offered to them."""
 
 
-def build_encoder(card: EncoderCard) -> SliceEncoder:
+def families() -> Iterator[EncoderFamily]:
+    """Yields every family."""
+    for module in FAMILY_MODULES:
+        family: EncoderFamily = import_module(f"slicebank_models.encoders.{module}").FAMILY
+        yield family
+
+
+def family_of(architecture: str) -> EncoderFamily:
+    """Returns the family that builds an architecture.
+
+    Raises:
+        UnknownArchitecture: None does.
+    """
+    known: list[str] = []
+    for family in families():
+        if family.has(architecture):
+            return family
+        known += (f"{name}NAME" if name.endswith(":") else name for name in family.architectures)
+    raise UnknownArchitecture(f"There is no architecture {architecture[:128]!r}; known are {', '.join(known)}.")
+
+
+def build_encoder(card: EncoderCard) -> Encoder:
     """Returns the card's architecture in evaluation mode; its weights are not the card's yet.
 
     Raises:
         UnknownArchitecture: This version has no such architecture.
     """
-    name, size = card.architecture, card.input_size
-    encoder: SliceEncoder
-    if name in mambaout.LAYOUTS:
-        encoder = mambaout.MambaOutEncoder(name, input_size=size, mean=card.mean, std=card.std)
-    elif name in vit_moco.LAYOUTS:
-        encoder = vit_moco.MoCoViTEncoder(name, input_size=size, mean=card.mean, std=card.std)
-    elif name == "hu_statistics":
-        encoder = HuStatisticsEncoder(input_size=size)
-    elif name == "dummy":
-        encoder = DummyEncoder(input_size=size)
-    elif name == "sleep":
-        encoder = SleepEncoder(input_size=size)
-    else:
-        raise UnknownArchitecture(f"There is no architecture {name!r}; known are {', '.join(ARCHITECTURES)}.")
-    return encoder.eval().requires_grad_(False)
+    return family_of(card.architecture).build(card).eval().requires_grad_(False)

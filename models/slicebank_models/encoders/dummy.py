@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slicebank_models.cards import InputKind
+from slicebank_models.encoders.family import EncoderFamily
 from slicebank_models.encoders.seeding import seeded_uniform
 from slicebank_models.encoders.slice_encoder import SliceEncoder
 
@@ -42,3 +43,6 @@ class DummyEncoder(SliceEncoder):
         cells = F.adaptive_avg_pool2d(rows.to(torch.float32).unsqueeze(1) / 255.0, GRID)
         features: Tensor = self.trunk(cells.flatten(1) - 0.5)
         return features
+
+
+FAMILY = EncoderFamily(("dummy",), lambda card: DummyEncoder(input_size=card.input_size))

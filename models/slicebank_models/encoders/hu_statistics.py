@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slicebank_models.cards import InputKind
+from slicebank_models.encoders.family import EncoderFamily
 from slicebank_models.encoders.slice_encoder import SliceEncoder
 
 LOW_HU, HIGH_HU = -1024.0, 3071.0  # the `full` window, which the card names
@@ -151,3 +152,6 @@ def _neighbourhood(window: Tensor, distance: int) -> tuple[Tensor, Tensor]:
     places = first + torch.arange(AGREEING, device=window.device).view(1, -1, 1, 1)
     agreeing = ranked.gather(1, places)
     return agreeing.mean(dim=1), agreeing.var(dim=1, correction=0)
+
+
+FAMILY = EncoderFamily(("hu_statistics",), lambda card: HuStatisticsEncoder(input_size=card.input_size))

@@ -4,6 +4,7 @@ The feature is the pooled, then normed vector. timm's own `num_classes=0` would 
 MLP head, which checkpoints of frozen features do not use.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -13,7 +14,9 @@ from timm.models.mambaout import MambaOut
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slicebank_models.cards import InputKind
+from slicebank_models.cards import EncoderCard, InputKind
+from slicebank_models.encoders.contrastive_keys import head_reason
+from slicebank_models.encoders.family import DroppedKey, EncoderFamily, KeyRule
 from slicebank_models.encoders.slice_encoder import GreyToChannels, SliceEncoder
 
 _RW: Mapping[str, Any] = MappingProxyType(
@@ -116,3 +119,37 @@ def _gated_convolution(block: nn.Module, tokens: Tensor) -> Tensor:
     gate[..., pass_dim:].mul_(convolved)
     added: Tensor = block.get_submodule("ls")(block.get_submodule("fc2")(gate))
     return added
+
+
+def _timm_key(key: str) -> str | DroppedKey:
+    if key.startswith("head.") and not key.startswith("head.norm."):
+        return DroppedKey(key, head_reason(key))
+    return key
+
+
+_OFFICIAL_DOWNSAMPLE = re.compile(r"downsample_layers\.(\d+)\.")
+_OFFICIAL_BLOCK = re.compile(r"stages\.(\d+)\.(\d+)\.")
+
+
+def _official_key(key: str) -> str | DroppedKey:
+    """Names of github.com/yuweihao/MambaOut: its `norm` pools, its `head.norm` lies inside the classifier."""
+    if key.startswith("head."):
+        return DroppedKey(key, head_reason(key))
+    if key.startswith("norm."):
+        return f"head.{key}"
+    key = key.replace("downsample_layers.0.", "stem.", 1)
+    key = _OFFICIAL_DOWNSAMPLE.sub(r"stages.\1.downsample.", key)
+    return _OFFICIAL_BLOCK.sub(r"stages.\1.blocks.\2.", key)
+
+
+def _key_rules(architecture: str, keys: frozenset[str]) -> KeyRule:
+    del architecture  # one naming for all layouts
+    official = any(key.startswith("downsample_layers.") for key in keys)
+    return _official_key if official else _timm_key
+
+
+def _build(card: EncoderCard) -> MambaOutEncoder:
+    return MambaOutEncoder(card.architecture, input_size=card.input_size, mean=card.mean, std=card.std)
+
+
+FAMILY = EncoderFamily(tuple(LAYOUTS), _build, _key_rules)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from slicebank_models.encoders.dummy import DummyEncoder
+from slicebank_models.encoders.family import EncoderFamily
 
 # About what a row of the default encoder takes on one core of docs/performance.md, so that jobs last as long as real ones.
 SECONDS_A_ROW = 0.05
@@ -25,3 +26,6 @@ class SleepEncoder(DummyEncoder):
     def _slowly(self, row: Tensor) -> Tensor:
         time.sleep(SECONDS_A_ROW)
         return super().forward(row)
+
+
+FAMILY = EncoderFamily(("sleep",), lambda card: SleepEncoder(input_size=card.input_size))

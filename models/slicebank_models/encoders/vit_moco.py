@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slicebank_models.cards import InputKind
+from slicebank_models.cards import EncoderCard, InputKind
+from slicebank_models.encoders.contrastive_keys import head_reason
+from slicebank_models.encoders.family import DroppedKey, EncoderFamily, KeyRule
 from slicebank_models.encoders.slice_encoder import GreyToChannels, SliceEncoder
 
 PATCH = 16
@@ -160,6 +162,7 @@ class MoCoViTEncoder(SliceEncoder):
     """A MoCo v3 transformer on grey rows."""
 
     input_kind: ClassVar[InputKind] = InputKind.GRAY8
+    fixed_tensors: ClassVar[frozenset[str]] = frozenset({"pos_embed"})
 
     trunk: MoCoViT
 
@@ -178,3 +181,19 @@ class MoCoViTEncoder(SliceEncoder):
         """Encodes (B, S, S) uint8 rows to (B, dim) float32."""
         features: Tensor = self.trunk(self.channels(rows))
         return features
+
+
+def _key(key: str) -> str | DroppedKey:
+    return DroppedKey(key, head_reason(key)) if key.startswith(("head.", "fc.")) else key
+
+
+def _key_rules(architecture: str, keys: frozenset[str]) -> KeyRule:
+    del architecture, keys  # one naming for all
+    return _key
+
+
+def _build(card: EncoderCard) -> MoCoViTEncoder:
+    return MoCoViTEncoder(card.architecture, input_size=card.input_size, mean=card.mean, std=card.std)
+
+
+FAMILY = EncoderFamily(tuple(LAYOUTS), _build, _key_rules)

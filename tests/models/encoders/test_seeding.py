@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from slicebank_models.builtin_cards import BUILTIN_CARDS
+from slicebank_models.builtin import BUILTIN_CARDS
 from slicebank_models.cards import EncoderCard
 from slicebank_models.encoders.seeding import BRANCH_GAIN, seeded_tensor, seeded_uniform
 from slicebank_models.encoders.vit_moco import sincos_positions

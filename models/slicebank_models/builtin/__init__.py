@@ -1,0 +1,15 @@
+"""The encoders that every installation knows, one file a family. No torch here.
+
+Published encoders are listed before anybody has pulled their weights; networks with seeded weights are called
+`<architecture>.untrained`.
+"""
+
+from slicebank_models.builtin import baselines, mambaout, vit_moco
+
+DEFAULT_ENCODER = "mambaout_femto.untrained"
+
+BUILTIN_CARDS = (
+    *mambaout.CARDS,
+    *vit_moco.CARDS,
+    *baselines.CARDS,
+)

@@ -1,0 +1,86 @@
+"""Whether registered encoders are what they were when they were registered. No torch here."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from slicebank_models.cards import EncoderCard, WeightsState
+from slicebank_models.errors import UnreadableCheckpoint
+from slicebank_models.registry import CARD_FILE, EncoderRegistry
+from slicebank_models.stored_weights import file_sha256, stored_digest
+
+
+class Soundness(StrEnum):
+    """What a check found."""
+
+    SOUND = "sound"
+    DAMAGED = "damaged"
+    MISSING = "missing"
+    NOT_STORED = "not_stored"
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderCheck:
+    """What was found of one encoder.
+
+    Attributes:
+        encoder_id: Its id.
+        soundness: Whether it can be relied on.
+        detail: A sentence, with what to do where something is wrong.
+        sha256: Of the weights file as it is now, hex; empty where there is none.
+    """
+
+    encoder_id: str
+    soundness: Soundness
+    detail: str
+    sha256: str = ""
+
+
+def verify_encoder(registry: EncoderRegistry, encoder_id: str) -> EncoderCheck:
+    """Reads the stored weights of an encoder again: every byte of the files, and the digest over the tensors.
+
+    Raises:
+        UnknownEncoder: No card has this id.
+        BadCard: The registered card cannot be read.
+    """
+    card = registry.get(encoder_id)
+    if card.weights in (WeightsState.SEEDED, WeightsState.NONE):
+        return EncoderCheck(encoder_id, Soundness.NOT_STORED, "It has no stored weights.")
+    if registry.folder is None or not registry.registered(encoder_id):
+        return EncoderCheck(encoder_id, Soundness.MISSING, f"Its weights were never fetched. {how_to_get(card)}")
+    folder = registry.folder / encoder_id
+    weights = folder / (card.weights_file or "")
+    if not weights.is_file():
+        return EncoderCheck(encoder_id, Soundness.MISSING, f"{weights.name} is gone. {_mend(card)}")
+    try:
+        noted = registry.checksums(encoder_id)
+        sha256 = file_sha256(weights)
+        for name in (weights.name, CARD_FILE):
+            if name in noted and (sha256 if name == weights.name else file_sha256(folder / name)) != noted[name]:
+                return EncoderCheck(
+                    encoder_id, Soundness.DAMAGED, f"{name} was changed since it was registered. {_mend(card)}", sha256
+                )
+        digest = stored_digest(weights)
+    except (UnreadableCheckpoint, OSError) as error:
+        return EncoderCheck(encoder_id, Soundness.DAMAGED, f"{error} {_mend(card)}")
+    if digest != card.weights_digest:
+        return EncoderCheck(
+            encoder_id, Soundness.DAMAGED, f"Its tensors are not those that its card names. {_mend(card)}", sha256
+        )
+    return EncoderCheck(encoder_id, Soundness.SOUND, "Files and tensors are as they were registered.", sha256)
+
+
+def how_to_get(card: EncoderCard) -> str:
+    """Returns a sentence on how the weights of a card are got; empty where none are needed."""
+    if card.weights is not WeightsState.MISSING:
+        return ""
+    if card.source is None:
+        return f"Register them with `slicebank encoders add FILE --id {card.id}`."
+    return (
+        f"Get them with `slicebank encoders pull {card.id}`, or, where no hub is reached, bring {card.source.file} of {card.source.repo} "
+        f"on a disk and run `slicebank encoders add FILE --id {card.id}`."
+    )
+
+
+def _mend(card: EncoderCard) -> str:
+    again = f"encoders pull {card.id}" if card.source is not None else f"encoders add FILE --id {card.id}"
+    return f"Run `slicebank encoders remove {card.id}` and `slicebank {again}`; bags made before keep their rows."
