@@ -31,15 +31,19 @@ _BRANCH_ENDS = ("fc2.weight", "attn.proj.weight")
 # image that arrives too small is drowned by the position embedding.
 STEM_GAIN = math.sqrt(2.0)
 _STEM = "patch_embed."
+_DRAWN_AT_ONCE = 2**20  # bounds memory, which float64 in the large matrices of scan encoders would fill
 
 
 def seeded_uniform(seed: int, name: str, shape: tuple[int, ...], bound: float) -> NDArray[np.float32]:
     """Returns the numbers of the formula above as an array of `shape`."""
     digest = hashlib.sha256(f"slicebank-weights-1:{seed}:{name}".encode()).digest()
     generator = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
-    raw = generator.random_raw(math.prod(shape))
-    unit = (raw >> np.uint64(40)).astype(np.float64) / 2.0**23 - 1.0
-    return _as_bfloat16((bound * unit).astype(np.float32)).reshape(shape)
+    values = np.empty(math.prod(shape), np.float32)
+    for start in range(0, len(values), _DRAWN_AT_ONCE):
+        part = values[start : start + _DRAWN_AT_ONCE]
+        unit = (generator.random_raw(len(part)) >> np.uint64(40)).astype(np.float64) / 2.0**23 - 1.0
+        part[:] = _as_bfloat16((bound * unit).astype(np.float32))
+    return values.reshape(shape)
 
 
 def _as_bfloat16(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -56,7 +60,7 @@ def seeded_tensor(seed: int, name: str, shape: tuple[int, ...]) -> Tensor:
     start at 0 and 1 (a layer scale near 0 would switch its block off); everything else is drawn.
     """
     leaf = name.rsplit(".", 1)[-1]
-    if leaf in ("bias", "running_mean", "cls_token"):
+    if leaf in ("bias", "beta", "running_mean", "cls_token"):
         return torch.zeros(shape)
     if len(shape) <= 1:
         return torch.ones(shape)
