@@ -1,30 +1,26 @@
 """Checkpoints as they come: plain, converted or MoCo v3 training files, with every key accounted for.
 
-Two containers are read, safetensors and torch files of plain tensors (`weights_only=True`: no code runs). The
-tensors may lie under `state_dict`, `model` or the like and under prefixes that wrappers leave (`module.`, `encoder.`).
+The tensors (`checkpoint_reading.py`) may lie under prefixes that wrappers leave (`module.`, `encoder.`).
 A MoCo v3 training file holds `base_encoder`, `momentum_encoder` and `predictor` side by side; one of the encoders is
 taken. Every key is then mapped, or dropped for a stated reason, or the file is refused with the difference.
 """
 
 import math
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from slicebank_models.checkpoint_reading import read_tensors
 from slicebank_models.encoders.encoder import TRAINING_COUNTER
 from slicebank_models.encoders.family import DroppedKey, KeyRule, Reshaped
-from slicebank_models.errors import CheckpointMismatch, UnreadableCheckpoint, UnsafeCheckpoint
+from slicebank_models.errors import CheckpointMismatch
 
 JSON = dict[str, Any]
 
-WRAPPERS = ("state_dict", "model_state_dict", "model", "encoder", "backbone")
 PREFIXES = ("module.", "_orig_mod.", "model.", "encoder.", "backbone.", "trunk.")
 BRANCHES = ("base_encoder", "momentum_encoder")
 
@@ -64,77 +60,68 @@ class MappedCheckpoint:
 
 
 @dataclass(slots=True)
-class _Sorting:
-    """A checkpoint's tensors while they are being sorted; keys are those of the file throughout."""
+class Checkpoint:
+    """A checkpoint's tensors, sorted; keys are those of the file throughout.
+
+    Attributes:
+        layout: As in `MappingReport`.
+        kept: Key in the file to the rest of the key, prefixes stripped, and its tensor.
+        dropped: Left out before any architecture was asked.
+        beside: Entries that are no tensors.
+    """
 
     layout: str = "plain"
-    kept: dict[str, tuple[str, Tensor]] = field(default_factory=dict)  # key in the file -> (rest of the key, tensor)
+    kept: dict[str, tuple[str, Tensor]] = field(default_factory=dict)
     dropped: list[DroppedKey] = field(default_factory=list)
+    beside: tuple[str, ...] = ()
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes by names without prefixes: what families infer architectures from."""
+        return {rest: tuple(tensor.shape) for rest, tensor in self.kept.values()}
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Reads a file's tensors by their full keys, and the names of entries that are none.
+def open_checkpoint(path: Path, *, branch: str = BRANCHES[0]) -> Checkpoint:
+    """Reads a checkpoint, strips wrappers' prefixes and picks one encoder of a training file.
+
+    Args:
+        path: The file, or a folder with one.
+        branch: Which encoder of a MoCo v3 training file to take: `base_encoder` (what its linear evaluation uses) or
+            `momentum_encoder`.
 
     Raises:
-        UnreadableCheckpoint: Neither container, or no tensors in it.
-        UnsafeCheckpoint: A pickle that asks for more than tensors and plain values.
+        UnreadableCheckpoint: See `read_tensors`.
+        UnsafeCheckpoint: See `read_tensors`.
     """
-    entries = _read(path)
-    beside: list[str] = []
-    while wrapper := next((name for name in WRAPPERS if isinstance(entries.get(name), Mapping)), None):
-        beside += sorted(str(name) for name in entries if name != wrapper)
-        entries = dict(entries[wrapper])
-    tensors = {str(key): value for key, value in entries.items() if isinstance(value, Tensor)}
-    beside += sorted(str(key) for key, value in entries.items() if not isinstance(value, Tensor))
-    if not tensors:
-        raise UnreadableCheckpoint(
-            f"{path.name} holds no tensors; found the entries {', '.join(beside[:20]) or 'none'}. "
-            f"Tensors are looked for at the top and under {', '.join(WRAPPERS)}."
-        )
-    return tensors, tuple(beside)
-
-
-def _read(path: Path) -> dict[Any, Any]:
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UnsafeCheckpoint(
-            f"{path.name} holds Python objects besides tensors, and loading them could run code. "
-            "Convert it to safetensors on a machine you trust."
-        ) from error
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise UnreadableCheckpoint(f"{path.name} is neither a safetensors nor a torch file: {error}") from error
-    if not isinstance(loaded, Mapping):
-        raise UnreadableCheckpoint(f"{path.name} holds a {type(loaded).__name__}, not a dictionary of tensors.")
-    return dict(loaded)
+    tensors, beside = read_tensors(path)
+    sorted_ = _sort(tensors, branch)
+    sorted_.beside = beside
+    return sorted_
 
 
 def map_checkpoint(
-    path: Path,
+    checkpoint: Checkpoint | Path,
     expected: Mapping[str, Tensor],
     rule_for: Callable[[frozenset[str]], KeyRule],
     *,
     branch: str = BRANCHES[0],
 ) -> MappedCheckpoint:
-    """Reads a checkpoint and maps it onto an architecture.
+    """Maps a checkpoint onto an architecture.
 
     Args:
-        path: The file.
+        checkpoint: From `open_checkpoint`, or what to open.
         expected: Tensors of the module by name; only names and shapes are used.
         rule_for: Given all keys, prefixes stripped, returns the architecture's rule for one key.
-        branch: Which encoder of a MoCo v3 training file to take: `base_encoder` (what its linear evaluation uses) or
-            `momentum_encoder`.
+        branch: See `open_checkpoint`.
 
     Raises:
         CheckpointMismatch: A tensor is missing, left over or of another shape.
         UnreadableCheckpoint: See `read_tensors`.
         UnsafeCheckpoint: See `read_tensors`.
     """
-    tensors, beside = read_tensors(path)
-    sorting = _sort(tensors, branch)
+    sorting = open_checkpoint(checkpoint, branch=branch) if isinstance(checkpoint, Path) else checkpoint
     rule = rule_for(frozenset(rest for rest, _ in sorting.kept.values()))
+    dropped = list(sorting.dropped)
     found: dict[str, tuple[str, Tensor]] = {}
     left_over: list[str] = []
     for key, (rest, tensor) in sorting.kept.items():
@@ -144,7 +131,7 @@ def map_checkpoint(
         if isinstance(named, Reshaped):
             named = named.name
         if isinstance(named, DroppedKey):
-            sorting.dropped.append(DroppedKey(key, named.reason))
+            dropped.append(DroppedKey(key, named.reason))
         elif named in expected and named not in found:
             found[named] = (key, tensor)
         else:
@@ -158,15 +145,15 @@ def map_checkpoint(
     if missing or left_over or wrong_shape:
         raise CheckpointMismatch(missing, tuple(left_over), wrong_shape)
     report = MappingReport(
-        sorting.layout, tuple((key, name) for name, (key, _) in found.items()), tuple(sorting.dropped), beside
+        sorting.layout, tuple((key, name) for name, (key, _) in found.items()), tuple(dropped), sorting.beside
     )
     return MappedCheckpoint({name: tensor.to(torch.float32) for name, (_, tensor) in found.items()}, report)
 
 
-def _sort(tensors: Mapping[str, Tensor], branch: str) -> _Sorting:
+def _sort(tensors: Mapping[str, Tensor], branch: str) -> Checkpoint:
     """Strips wrappers' prefixes and picks one encoder of a training file."""
     stripped = _strip({key: key for key in tensors})
-    sorting = _Sorting()
+    sorting = Checkpoint()
     if not any(rest.startswith(f"{name}.") for rest in stripped.values() for name in BRANCHES):
         sorting.kept = {key: (rest, tensors[key]) for key, rest in stripped.items()}
         return sorting

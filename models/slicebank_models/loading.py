@@ -1,6 +1,8 @@
 """From a card to an encoder with the card's weights, and from a checkpoint to a card with weights."""
 
-import tempfile
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,13 +11,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from slicebank_models.cards import EncoderCard, WeightsState
-from slicebank_models.checkpoints import BRANCHES, MappingReport, map_checkpoint
+from slicebank_models.builtin import BUILTIN_CARDS
+from slicebank_models.cards import EncoderCard, WeightsState, draft_card
+from slicebank_models.checkpoints import BRANCHES, Checkpoint, MappingReport, map_checkpoint
 from slicebank_models.digest import weights_digest
-from slicebank_models.encoders.build import build_encoder, family_of
+from slicebank_models.encoders.build import build_encoder, families, family_of
 from slicebank_models.encoders.encoder import Encoder
 from slicebank_models.encoders.seeding import seeded_weights
-from slicebank_models.errors import BadCard, CheckpointMismatch, WeightsDigestMismatch, WeightsMissing
+from slicebank_models.errors import (
+    BadCard,
+    CheckpointMismatch,
+    UnknownArchitecture,
+    WeightsDigestMismatch,
+    WeightsMissing,
+)
+from slicebank_models.missing_weights import how_to_get
 from slicebank_models.registry import WEIGHTS_FILE, EncoderRegistry
 
 
@@ -43,7 +53,7 @@ def load_encoder(card: EncoderCard, folder: Path | None = None) -> Encoder:
     if digest != card.weights_digest:
         raise WeightsDigestMismatch(
             f"The weights of encoder {card.id} have digest {digest}, its card names {card.weights_digest}. "
-            "Register the changed weights under another id."
+            f"See `slicebank encoders verify {card.id}`; register changed weights under another id."
         )
     return encoder
 
@@ -52,12 +62,14 @@ def _stored_weights(card: EncoderCard, folder: Path | None, expected: dict[str, 
     path = folder / card.id / card.weights_file if folder is not None and card.weights_file is not None else None
     if path is None or not path.is_file():
         raise WeightsMissing(
-            f"The weights of encoder {card.id} are not here; put them at {card.id}/{card.weights_file}."
+            f"The weights of encoder {card.id} are not here. {how_to_get(replace(card, weights=WeightsState.MISSING))}"
         )
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsMissing(f"The weights file of encoder {card.id} cannot be read: {error}") from error
+        raise WeightsMissing(
+            f"The weights file of encoder {card.id} cannot be read: {error}. See `slicebank encoders verify {card.id}`."
+        ) from error
     missing = tuple(sorted(set(expected) - set(tensors)))
     left_over = tuple(sorted(set(tensors) - set(expected)))
     wrong = tuple(
@@ -71,14 +83,14 @@ def _stored_weights(card: EncoderCard, folder: Path | None, expected: dict[str, 
 
 
 def install_encoder(
-    registry: EncoderRegistry, card: EncoderCard, checkpoint: Path, *, branch: str = BRANCHES[0]
+    registry: EncoderRegistry, card: EncoderCard, checkpoint: Checkpoint | Path, *, branch: str = BRANCHES[0]
 ) -> tuple[EncoderCard, MappingReport]:
     """Maps a checkpoint onto the card's architecture and registers both.
 
     Args:
         registry: Where to add; must have a folder.
         card: Everything but `dim`, `parameters`, `weights`, `weights_file` and `weights_digest`, which are worked out.
-        checkpoint: safetensors or torch file; plain, converted or a MoCo v3 training file.
+        checkpoint: safetensors or torch file, or a folder with one; plain, converted or a MoCo v3 training file.
         branch: Encoder of a training file to take.
 
     Returns:
@@ -90,6 +102,7 @@ def install_encoder(
         UnsafeCheckpoint: The file wants to run code.
         EncoderExists: The id is taken.
     """
+    registry.require_free(card.id)
     encoder = build_encoder(card)
     rules = partial(family_of(card.architecture).key_rules, card.architecture)
     mapped = map_checkpoint(checkpoint, encoder.weights(), rules, branch=branch)
@@ -102,7 +115,88 @@ def install_encoder(
         weights_digest=weights_digest(mapped.tensors),
         seed=None,
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        weights = Path(scratch) / WEIGHTS_FILE
-        save_file({name: tensor.contiguous() for name, tensor in mapped.tensors.items()}, weights)
-        return registry.add(complete, weights), mapped.report
+    with registry.making() as scratch:
+        weights = scratch / WEIGHTS_FILE
+        with said_when_full():
+            save_file({name: tensor.contiguous() for name, tensor in mapped.tensors.items()}, weights)
+        return registry.add(complete, weights, move=True), mapped.report
+
+
+def infer_architecture(checkpoint: Checkpoint, name: str) -> str:
+    """Tells what a checkpoint is of by the names and shapes of its tensors.
+
+    Args:
+        checkpoint: From `open_checkpoint`.
+        name: What to call it in sentences.
+
+    Raises:
+        UnknownArchitecture: No family knows it.
+    """
+    shapes = checkpoint.shapes
+    for family in families():
+        if (found := family.infer(shapes)) is not None:
+            return found
+    some = ", ".join(list(shapes)[:5])
+    raise UnknownArchitecture(
+        f"{name} does not tell its architecture: no family knows its {len(shapes)} tensors ({some}, ...). Name it with --architecture."
+    )
+
+
+def draft_for_checkpoint(
+    encoder_id: str,
+    *,
+    architecture: str,
+    licence: str,
+    description: str = "",
+    paper: str = "",
+    windows: tuple[str, ...] | None = None,
+) -> EncoderCard:
+    """Returns the card of a checkpoint of one's own: input and windows as a built-in card of its architecture has them.
+
+    Args:
+        encoder_id: Its name.
+        architecture: From `infer_architecture`, or the user.
+        licence: Of the weights.
+        description: A sentence for those who choose an encoder.
+        paper: Where the weights are described.
+        windows: Windows rendered by default; None for those of the built-in card.
+
+    Raises:
+        BadCard: A value is out of range.
+    """
+    like = [card for card in BUILTIN_CARDS if card.architecture == architecture]
+    if not like:
+        drafted = draft_card(encoder_id, architecture, licence=licence, description=description, paper=paper)
+        return drafted if windows is None else replace(drafted, windows=windows)
+    # Weights as published say more of their input than weights by formula.
+    known = min(like, key=lambda card: card.seed is not None)
+    return replace(
+        known,
+        id=encoder_id,
+        licence=licence,
+        description=description,
+        paper=paper,
+        windows=known.windows if windows is None else windows,
+        weights=WeightsState.MISSING,
+        weights_digest="",
+        weights_file=WEIGHTS_FILE,
+        seed=None,
+        trained=True,
+        source=None,
+        notes="",
+    )
+
+
+@contextmanager
+def said_when_full() -> Iterator[None]:
+    """Turns safetensors' own error about a full disk into the system's.
+
+    Raises:
+        OSError: ENOSPC.
+    """
+    try:
+        yield
+    except SafetensorError as error:
+        if "No space left" in str(error) or "os error 28" in str(error):
+            raise OSError(errno.ENOSPC, "The disk of the encoders folder is full") from error
+        raise

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from slicebank_models.cards import EncoderCard, WeightsState
-from slicebank_models.errors import UnreadableCheckpoint
+from slicebank_models.errors import BadCard, UnreadableCheckpoint
+from slicebank_models.missing_weights import how_to_get
 from slicebank_models.registry import CARD_FILE, EncoderRegistry
 from slicebank_models.stored_weights import file_sha256, stored_digest
 
@@ -40,9 +41,11 @@ def verify_encoder(registry: EncoderRegistry, encoder_id: str) -> EncoderCheck:
 
     Raises:
         UnknownEncoder: No card has this id.
-        BadCard: The registered card cannot be read.
     """
-    card = registry.get(encoder_id)
+    try:
+        card = registry.get(encoder_id)
+    except BadCard as error:
+        return EncoderCheck(encoder_id, Soundness.DAMAGED, f"{error} Remove its folder, and pull or add it again.")
     if card.weights in (WeightsState.SEEDED, WeightsState.NONE):
         return EncoderCheck(encoder_id, Soundness.NOT_STORED, "It has no stored weights.")
     if registry.folder is None or not registry.registered(encoder_id):
@@ -67,18 +70,6 @@ def verify_encoder(registry: EncoderRegistry, encoder_id: str) -> EncoderCheck:
             encoder_id, Soundness.DAMAGED, f"Its tensors are not those that its card names. {_mend(card)}", sha256
         )
     return EncoderCheck(encoder_id, Soundness.SOUND, "Files and tensors are as they were registered.", sha256)
-
-
-def how_to_get(card: EncoderCard) -> str:
-    """Returns a sentence on how the weights of a card are got; empty where none are needed."""
-    if card.weights is not WeightsState.MISSING:
-        return ""
-    if card.source is None:
-        return f"Register them with `slicebank encoders add FILE --id {card.id}`."
-    return (
-        f"Get them with `slicebank encoders pull {card.id}`, or, where no hub is reached, bring {card.source.file} of {card.source.repo} "
-        f"on a disk and run `slicebank encoders add FILE --id {card.id}`."
-    )
 
 
 def _mend(card: EncoderCard) -> str:

@@ -57,7 +57,7 @@ from slicebank_store.queue import TaskQueue
 log = structlog.get_logger()
 
 # Says in the OpenAPI document what the middleware asks for.
-_BEARER = HTTPBearer(auto_error=False, description="The API key.")
+_BEARER = HTTPBearer(auto_error=False, description="The API key, or the administrators'.")
 
 # Bodies that are streamed to disk and counted there: methods, and patterns of paths.
 _STREAMING = (
@@ -167,7 +167,9 @@ def create_app(
     # The last one added sees a request first.
     app.add_middleware(BodyLimit, max_bytes=settings.max_json_bytes, streaming=_STREAMING)
     app.add_middleware(TusHeaders)
-    app.add_middleware(Keys, api_key=settings.api_key.get_secret_value())
+    api_key = settings.api_key.get_secret_value()
+    admin_key = (settings.admin_key.get_secret_value() if settings.admin_key is not None else "") or api_key
+    app.add_middleware(Keys, api_key=api_key, admin_key=admin_key)
     app.add_middleware(RequestIds, metrics=counted)
     app.include_router(health.router)
     app.include_router(metrics.router, dependencies=[Security(_BEARER)])

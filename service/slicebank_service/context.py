@@ -11,6 +11,7 @@ from fastapi import Depends, Path, Query, Request
 
 from slicebank_models.registry import EncoderRegistry
 from slicebank_service.admission import Admission
+from slicebank_service.errors import AdminsOnly
 from slicebank_service.hub import NotificationHub
 from slicebank_service.job_looks import JobLooks
 from slicebank_service.metrics import ServiceMetrics
@@ -86,6 +87,16 @@ async def _context(request: Request) -> Context:
 
 
 Ctx = Annotated[Context, Depends(_context)]
+
+
+async def _admin(request: Request) -> None:
+    if not request.state.admin:
+        raise AdminsOnly(
+            "this needs the administrators' key (SLICEBANK_ADMIN_KEY of the service), and the request carries the project's"
+        )
+
+
+Admin = Annotated[None, Depends(_admin)]
 
 # UIDs of requests, as the catalogue calls them: a client may use its own, or those that answers show.
 _AskedUid = Annotated[str | None, Query(pattern=ID_PATTERN)]

@@ -101,14 +101,15 @@ class RequestIds:
 
 
 class Keys:
-    """Lets in who carries the key.
+    """Lets in who carries the key of the project or of administrators, and notes which in the request's state as `admin`.
 
-    Everything needs it but `OPEN_PATHS`, so that a route added later is closed until somebody opens it.
+    Everything needs one but `OPEN_PATHS`, so that a route added later is closed until somebody opens it.
     """
 
-    def __init__(self, app: ASGIApp, *, api_key: str) -> None:
+    def __init__(self, app: ASGIApp, *, api_key: str, admin_key: str) -> None:
         self._app = app
         self._api_key = api_key.encode()
+        self._admin_key = admin_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request (ASGI)."""
@@ -116,8 +117,12 @@ class Keys:
             await self._app(scope, receive, send)
             return
         scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
-        # Both are compared whatever their length, in a time that tells nothing of the key.
-        if scheme.lower() == "bearer" and hmac.compare_digest(key.strip().encode("latin-1", "replace"), self._api_key):
+        given = key.strip().encode("latin-1", "replace")
+        # All are compared whatever their length, in a time that tells nothing of the keys.
+        admin = hmac.compare_digest(given, self._admin_key)
+        known = hmac.compare_digest(given, self._api_key) or admin
+        if scheme.lower() == "bearer" and known:
+            scope.setdefault("state", {})["admin"] = admin
             await self._app(scope, receive, send)
             return
         what = "the key of this request is not ours" if scheme else "this request carries no key"

@@ -17,6 +17,14 @@ class ServiceSettings(UploadSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; the default is this machine alone.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     api_key: SecretStr | None = Field(None, description="The key every request carries as `Authorization: Bearer KEY`.")
+    admin_key: SecretStr | None = Field(
+        None,
+        description="The key of administrators, who may also pull, verify and remove encoders; default: the API key is theirs too.",
+    )
+    hub_pulls: bool = Field(
+        True,
+        description="Whether administrators may pull any model of the hub or of timm; published encoders they may always.",
+    )
     project: str = Field("default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="Project the key opens.")
     uid_policy: UidPolicy | None = Field(
         None,

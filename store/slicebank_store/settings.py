@@ -61,6 +61,15 @@ class StoreSettings(BaseSettings):
     encoders_dir: Path | None = Field(
         default=None, description="Folder of registered encoders; default: encoders in the data folder."
     )
+    hub_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^(https?://[^/].*|file:///.+|[/~].*)$",
+        description="Where published weights are pulled from: address of a hub, or folder that mirrors repositories; default: HF_ENDPOINT, or "
+        "huggingface.co.",
+    )
+    offline: bool = Field(
+        default=False, description="Contact no hub, ever; a folder of mirrored repositories may still be read."
+    )
     keys_dir: Path | None = Field(
         default=None,
         description="Folder of the projects' pseudonym keys, to be backed up apart from the catalogue; "

@@ -19,11 +19,17 @@ class JobKind(StrEnum):
     TRAIN = "train"
     PREDICT = "predict"
     IMPORT = "import"
+    PULL = "pull"
 
     @property
     def queue(self) -> str:
-        """Name of the worker queue; imports need what embed workers have."""
-        return JobKind.EMBED.value if self is JobKind.IMPORT else self.value
+        """Name of the worker queue; what comes over the network is brought by embed workers, beside what they compute."""
+        return JobKind.EMBED.value if self.transfers else self.value
+
+    @property
+    def transfers(self) -> bool:
+        """Whether the job waits for networks and disks more than it computes: such jobs have hands of their own."""
+        return self in (JobKind.IMPORT, JobKind.PULL)
 
 
 class JobState(StrEnum):

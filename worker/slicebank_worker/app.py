@@ -17,14 +17,14 @@ log = structlog.get_logger()
 
 
 def build_app(runtime: Runtime, role: Role, runner: JobRunner) -> Celery:
-    """A Celery application that runs the jobs of one role, but for imports, which have hands of their own.
+    """A Celery application that runs the jobs of one role, but for imports and pulls, which have hands of their own.
 
     Args:
         runtime: the process's collaborators.
         role: names the task and its queue.
         runner: does the work of one job.
     """
-    kinds = [kind for kind in JobKind if kind is not JobKind.IMPORT]
+    kinds = [kind for kind in JobKind if not kind.transfers]
 
     app = make_celery(runtime.settings.resolved_broker_url)
 

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from slicebank_models.errors import HubOffline
+from slicebank_models.hub.terms import Terms
+
 PUBLIC_HUB = "https://huggingface.co"
 
 OnBytes = Callable[[int, int], None]
@@ -26,15 +29,6 @@ class HubFile:
     size: int
     sha256: str
     revision: str
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """Under which terms weights are published."""
-
-    licence: str
-    url: str
-    gated: bool
 
 
 class Hub(Protocol):
@@ -126,8 +120,6 @@ class HubAccess:
             HubOffline: Offline, and the hub is no folder.
         """
         if self.offline and self.folder is None:
-            from slicebank_models.errors import HubOffline
-
             raise HubOffline(
                 "SLICEBANK_OFFLINE is set, so nothing is fetched. Bring the file on a disk and register it with "
                 "`slicebank encoders add FILE`, or name a folder that mirrors repositories in SLICEBANK_HUB_ENDPOINT."

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 
 from slicebank_models.errors import NotOnHub
-from slicebank_models.hub.access import HubFile, OnBytes, Terms
+from slicebank_models.hub.access import HubFile, OnBytes
+from slicebank_models.hub.terms import Terms
 from slicebank_models.plain_files import plain_file
 
 _BLOCK = 8 * 1024 * 1024

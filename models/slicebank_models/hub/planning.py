@@ -12,8 +12,9 @@ from pathlib import PurePosixPath
 from slicebank_models.cards import JSON, EncoderCard, WeightsState
 from slicebank_models.checkpoint_files import WEIGHTS_NAMES
 from slicebank_models.errors import BadReference, EncoderExists, NotOnHub
-from slicebank_models.hub.access import Hub, HubAccess, Terms
+from slicebank_models.hub.access import Hub, HubAccess
 from slicebank_models.hub.references import HubReference, PublishedReference, Reference, TimmReference
+from slicebank_models.hub.terms import Terms
 from slicebank_models.registry import EncoderRegistry
 from slicebank_models.weights_source import WeightsSource
 

@@ -13,11 +13,12 @@ from filelock import FileLock, Timeout
 
 from slicebank_models.cards import EncoderCard
 from slicebank_models.checkpoint_files import INDEX_SUFFIX, shard_names
-from slicebank_models.checkpoints import BRANCHES, MappingReport
-from slicebank_models.errors import BadCard, LicenceNotAccepted, PullUnderWay, WrongFile
+from slicebank_models.checkpoints import BRANCHES, MappingReport, open_checkpoint
+from slicebank_models.errors import BadCard, PullUnderWay, WrongFile
 from slicebank_models.hub.access import Hub, HubFile, OnBytes
 from slicebank_models.hub.planning import PullPlan
-from slicebank_models.loading import draft_for_checkpoint, install_encoder
+from slicebank_models.hub.terms import require_accepted
+from slicebank_models.loading import draft_for_checkpoint, infer_architecture, install_encoder
 from slicebank_models.registry import EncoderRegistry
 from slicebank_models.stored_weights import file_sha256
 from slicebank_models.weights_source import WeightsSource
@@ -41,19 +42,6 @@ class Pulled:
 
     card: EncoderCard
     report: MappingReport
-
-
-def require_accepted(plan: PullPlan, accepted: bool) -> None:
-    """Lets a pull begin.
-
-    Raises:
-        LicenceNotAccepted: Nobody said yes to the terms.
-    """
-    if not accepted:
-        raise LicenceNotAccepted(
-            f"The weights of {plan.encoder_id} come under: {plan.terms.licence or 'a licence that their page states'} ({plan.terms.url}). "
-            "Read it; who accepts it says so with --accept-licence (accept_licence in a request)."
-        )
 
 
 def pull(
@@ -86,22 +74,19 @@ def pull(
         EncoderExists: The id is taken.
         OSError: The disk is full.
     """
-    require_accepted(plan, accepted)
+    require_accepted(plan.encoder_id, plan.terms, accepted)
     registry.require_free(plan.encoder_id)
     with _staging(registry, plan.source) as folder:
         source, checkpoint = _fetch(plan, hub, folder, on_bytes)
         try:
             card = plan.card
+            opened = open_checkpoint(checkpoint, branch=branch)
             if card is None:
-                card = draft_for_checkpoint(
-                    plan.encoder_id,
-                    checkpoint,
-                    architecture=plan.architecture,
-                    licence=plan.terms.licence or "see its page",
-                    branch=branch,
-                )
+                architecture = plan.architecture or infer_architecture(opened, plan.source.file)
+                licence = plan.terms.licence or f"see {plan.terms.url}"
+                card = draft_for_checkpoint(plan.encoder_id, architecture=architecture, licence=licence)
             card = replace(card, source=source, windows=card.windows if windows is None else windows)
-            installed, report = install_encoder(registry, card, checkpoint, branch=branch)
+            installed, report = install_encoder(registry, card, opened)
         finally:
             # Another try with another architecture is rare, and gigabytes that nobody will use again are not.
             shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from huggingface_hub import HfApi, get_token, hf_hub_url
@@ -25,14 +25,15 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.file_download import HfFileMetadata, get_hf_file_metadata, http_get
-from huggingface_hub.utils import build_hf_headers, disable_progress_bars
+from huggingface_hub.utils import build_hf_headers, disable_progress_bars  # type: ignore[attr-defined]
 
 from slicebank_models.errors import HubAccessDenied, HubOffline, HubUnreachable, NotOnHub
-from slicebank_models.hub.access import HubAccess, HubFile, OnBytes, Terms
+from slicebank_models.hub.access import HubAccess, HubFile, OnBytes
+from slicebank_models.hub.terms import Terms
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # The library's HTTP client has changed between its versions, and with it the class of errors that are none of its own.
-_TRANSPORT_ERRORS = (HfHubHTTPError.__mro__[1], OSError)
+_TRANSPORT_ERRORS: tuple[type[Any], ...] = (HfHubHTTPError.__mro__[1], OSError)
 PART_SUFFIX = ".part"
 _ASK_SECONDS = 20.0
 
@@ -81,7 +82,7 @@ class RemoteHub:
                 counted = _Counted(stream, begun, found.size or 0, on_bytes)
                 http_get(
                     found.location,
-                    counted,
+                    cast(BinaryIO, counted),
                     resume_size=begun,
                     headers=self._headers(found),
                     expected_size=found.size,

@@ -60,6 +60,7 @@ class NewJob:
             JobKind.TRAIN: self.head_id,
             JobKind.PREDICT: self.prediction_id,
             JobKind.IMPORT: self._imported,
+            JobKind.PULL: self.params.get("encoder_id"),
         }[self.kind]
         return f"{self.kind.value}:{made or self.job_id}"
 

@@ -36,6 +36,8 @@ def retry_row(connection: Connection, row: RowMapping, now: float, staged: Calla
         _check_staged(row, staged)
     elif kind in (JobKind.EMBED, JobKind.IMPORT):
         _check_series(connection, row, staged)
+    elif kind is JobKind.PULL:
+        pass  # all it needs is in its parameters, and what was fetched is gone on with
     elif kind is JobKind.PREDICT:
         _check_prediction(connection, row)
     else:

@@ -56,8 +56,9 @@ class Sweeping(JobStanding):
             return [HeldLease(*row) for row in connection.execute(query)]
 
     def next_import(self, now: float) -> float | None:
-        """When the first queued import is due, seconds since 1970: now at the earliest, and in the future for a study that still arrives."""
-        queued = and_(jobs.c.state == JobState.QUEUED.value, jobs.c.kind == JobKind.IMPORT.value)
+        """When the first queued import or pull is due, seconds since 1970: now at the earliest, and in the future for a study that still arrives."""
+        transfers = [kind.value for kind in JobKind if kind.transfers]
+        queued = and_(jobs.c.state == JobState.QUEUED.value, jobs.c.kind.in_(transfers))
         with self._database.read() as connection:
             # A cohort's thousands are due all at once: the first one found says so.
             if connection.execute(select(jobs.c.job_id).where(queued, jobs.c.not_before <= now).limit(1)).first():

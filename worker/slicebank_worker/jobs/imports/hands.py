@@ -16,10 +16,11 @@ log = structlog.get_logger()
 
 # The sweeper rings when an import is due; this is only how long a hand may sleep if it dies.
 _LONGEST_SLEEP_S = 30.0
+_KINDS = tuple(kind for kind in JobKind if kind.transfers)
 
 
 class ImportHands:
-    """Threads that run import jobs while inside. They find their jobs in the catalogue, and need no messages."""
+    """Threads that run imports, and pulls of weights, while inside. They find their jobs in the catalogue, and need no messages."""
 
     def __init__(self, runtime: Runtime, runner: JobRunner, at_once: int) -> None:
         """Prepares the threads; they start on entering.
@@ -56,7 +57,7 @@ class ImportHands:
         bell, heard = self._runtime.sweeper.imports, 0
         while not self._ended.is_set():
             try:
-                run_jobs(self._runtime, JobKind.IMPORT.queue, self._runner, kinds=(JobKind.IMPORT,), slots=self._slots)
+                run_jobs(self._runtime, JobKind.IMPORT.queue, self._runner, kinds=_KINDS, slots=self._slots)
             except Exception:  # the job's lease runs out, and another hand finds it
                 log.exception("import_hand_failed")
             if not self._ended.is_set():
