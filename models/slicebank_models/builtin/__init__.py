@@ -4,12 +4,15 @@ Published encoders are listed before anybody has pulled their weights; networks 
 `<architecture>.untrained`.
 """
 
-from slicebank_models.builtin import baselines, mambaout, vit_moco
+from slicebank_models.builtin import baselines, biomedclip, ct_clip, mambaout, sam2, vit_moco
 
 DEFAULT_ENCODER = "mambaout_femto.untrained"
 
 BUILTIN_CARDS = (
     *mambaout.CARDS,
     *vit_moco.CARDS,
+    *ct_clip.CARDS,
+    *biomedclip.CARDS,
+    *sam2.CARDS,
     *baselines.CARDS,
 )

@@ -8,7 +8,18 @@ from slicebank_models.encoders.encoder import Encoder
 from slicebank_models.encoders.family import EncoderFamily
 from slicebank_models.errors import UnknownArchitecture
 
-FAMILY_MODULES = ("mambaout", "vit_moco", "hu_statistics", "dummy", "sleep")
+FAMILY_MODULES = (
+    "mambaout",
+    "vit_moco",
+    "ct_clip",
+    "dinov2",
+    "timm_model",
+    "hf_model",
+    "hu_statistics",
+    "dummy",
+    "dummy_scan",
+    "sleep",
+)
 """Files of this folder, in the order in which checkpoints are offered to them."""
 
 

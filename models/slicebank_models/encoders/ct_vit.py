@@ -87,7 +87,7 @@ class Attention(nn.Module):
     @staticmethod
     def _heads(projected: Tensor) -> Tensor:
         """(B, T, heads x channels) as (B, heads, T, channels)."""
-        return projected.unflatten(-1, (HEADS, HEAD_DIM)).transpose(1, 2)
+        return projected.view(*projected.shape[:-1], HEADS, HEAD_DIM).transpose(1, 2)
 
 
 class GatedLinear(nn.Module):
@@ -132,7 +132,7 @@ class Transformer(nn.Module):
             tokens = tokens + position(tokens, grid)
             at_once = max(1, FRAMES_AT_ONCE * grid[1] * grid[2] // tokens.shape[1])
             mixed = []
-            for part in tokens.split(at_once):
+            for part in torch.split(tokens, at_once):
                 attended = part + attention(part, bias)
                 mixed.append(attended + feed_forward(attended))
             tokens = torch.cat(mixed)
@@ -155,7 +155,7 @@ class DistanceBias(nn.Module):
 
     def forward(self, rows: int, columns: int) -> Tensor:
         """Returns (heads, T, T) for T = rows x columns tokens; each distance is worked out once."""
-        device = self.net[2].weight.device
+        device = next(self.parameters()).device
         down = torch.arange(1 - rows, rows, device=device)
         across = torch.arange(1 - columns, columns, device=device)
         steps = torch.stack(torch.meshgrid(down, across, indexing="ij"), dim=-1).to(torch.float32)
@@ -180,7 +180,7 @@ class Codebook(nn.Module):
     def nearest(self, tokens: Tensor) -> Tensor:
         """Returns for (N, DIM) tokens the (N,) numbers of the codes with the largest cosine."""
         codes = F.normalize(self.embed[0], dim=-1).t()
-        parts = F.normalize(tokens, dim=-1).split(TOKENS_AT_ONCE)
+        parts = torch.split(F.normalize(tokens, dim=-1), TOKENS_AT_ONCE)
         return torch.cat([(part @ codes).argmax(dim=-1) for part in parts])
 
 
@@ -215,7 +215,7 @@ class CTViT(nn.Module):
         """Yields (groups, rows, columns, voxels of a patch) of a (frames, H, W) volume, some groups at a time."""
         frames, height, width = volume.shape
         cut = volume.view(frames // PATCH_FRAMES, PATCH_FRAMES, height // PATCH, PATCH, width // PATCH, PATCH)
-        for groups in cut.permute(0, 2, 4, 1, 3, 5).split(FRAMES_AT_ONCE):
+        for groups in torch.split(cut.permute(0, 2, 4, 1, 3, 5), FRAMES_AT_ONCE):
             yield groups.flatten(3)
 
     def tokens(self, volume: Tensor) -> Tensor:
@@ -224,9 +224,9 @@ class CTViT(nn.Module):
         groups, rows, columns, _ = embedded.shape
         grid = (groups, rows, columns)
         mixed = self.enc_spatial_transformer(embedded.flatten(1, 2), grid, self.spatial_rel_pos_bias(rows, columns))
-        by_place = mixed.transpose(0, 1).contiguous()  # (places, groups, DIM)
+        by_place: Tensor = mixed.transpose(0, 1).contiguous()  # (places, groups, DIM)
         by_place = self.enc_temporal_transformer(by_place, grid)
-        return by_place.transpose(0, 1).unflatten(1, (rows, columns))
+        return by_place.transpose(0, 1).reshape(*grid, DIM)
 
     def forward(self, volume: Tensor) -> Tensor:
         """Encodes one (frames, H, W) volume to (groups, rows, columns, DIM) codes."""
@@ -241,7 +241,11 @@ class CTClipImage(nn.Module):
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
         self.visual_transformer = CTViT()
-        self.to_visual_latent = nn.Linear(height // PATCH * (width // PATCH) * DIM, DIM, bias=False)
+        places = (height // PATCH) * (width // PATCH)
+        # 151 M numbers at the real size: drawing them only to overwrite them takes seconds.
+        self.to_visual_latent = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+            nn.Linear, places * DIM, DIM, bias=False
+        )
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Encodes (B, frames, H, W) volumes to (B, DIM) unit vectors.

@@ -1,0 +1,71 @@
+"""CT-CLIP, which reads a whole scan."""
+
+from dataclasses import replace
+
+from slicebank_models.builtin.untrained import SEED
+from slicebank_models.cards import EncoderCard, EncoderLevel, InputKind, WeightsState
+from slicebank_models.volume_spec import Resampling, VolumeSpec
+from slicebank_models.weights_source import WeightsSource
+
+_NOTES = (
+    "The feature is the image latent of unit length, as forward(return_latents=True) of the original gives it. "
+    "Weights used here: 178,616,136 numbers, of which the projection of 24 x 24 x 512 codes to the latent is 150,994,944 "
+    "and the codebook 4,194,304. The published model without its text encoder has 328,666,521 parameters (329 M): it adds "
+    "a second projection of the same size that nothing uses, a decoder and the projections of texts. The 1,110 M of the "
+    "comparison in the LECL paper is not the number of parameters of any part or the whole of the published model (the whole, with "
+    "its BERT of 110 M, has some 440 M). "
+    "Files of CT-RATE lie as stored, without reorientation: the model's axes are superior, left, posterior. "
+    "Always computed in float32: rounding would move tokens to other codes of the codebook."
+)
+
+_PUBLISHED = EncoderCard(
+    id="ct_clip",
+    architecture="ct_clip",
+    dim=512,
+    level=EncoderLevel.SCAN,
+    input_kind=InputKind.VOLUME,
+    input_size=0,
+    mean=(),
+    std=(),
+    windows=(),
+    licence="CC-BY-NC-SA-4.0; gated: the terms of CT-RATE must be accepted",
+    paper="Hamamci et al., Developing Generalist Foundation Models from a Multimodal Dataset for 3D CT, arXiv:2403.17834",
+    description="Image encoder of CT-CLIP, trained on 50,188 chest CT volumes with their reports. One row a scan.",
+    parameters=178616136,
+    weights=WeightsState.MISSING,
+    weights_digest="",
+    weights_file="weights.safetensors",
+    volume=VolumeSpec(
+        axes="SLP",
+        spacing_mm=(1.5, 0.75, 0.75),
+        size=(240, 480, 480),
+        hu=(-1000.0, 1000.0),
+        scaled_to=(-1.0, 1.0),
+        pad=-1.0,
+        resampling=Resampling.TORCH_TRILINEAR,
+    ),
+    source=WeightsSource(
+        repo="ibrahimhamamci/CT-RATE",
+        file="models/CT-CLIP-Related/CT-CLIP_v2.pt",
+        gated=True,
+        licence_url="https://huggingface.co/datasets/ibrahimhamamci/CT-RATE",
+    ),
+    code="https://github.com/ibrahimethemhamamci/CT-CLIP@a2a155c601987820433c01db69b64d701d3d229d",
+    notes=_NOTES,
+    row_bytes=600_000_000,
+)
+
+_UNTRAINED = replace(
+    _PUBLISHED,
+    id="ct_clip.untrained",
+    licence="Apache-2.0 (own implementation; weights by formula)",
+    description="CT-CLIP's image encoder, with seeded, UNTRAINED weights: for trying the pipeline, not for clinical questions.",
+    weights=WeightsState.SEEDED,
+    weights_digest="f1428b035f9202cd6d21a02a57359c724c668acb065e2f34c3a44ba20a026ebe",
+    weights_file=None,
+    seed=SEED,
+    trained=False,
+    source=None,
+)
+
+CARDS = (_PUBLISHED, _UNTRAINED)
