@@ -70,6 +70,10 @@ def _entries(path: Path) -> dict[Any, Any]:
     except (UnsafeCheckpoint, UnreadableCheckpoint):
         raise
     except pickle.UnpicklingError as error:
+        if "Unsupported operand" in str(error):
+            raise UnreadableCheckpoint(
+                f"{path.name} is neither a safetensors nor a torch file, or is damaged."
+            ) from error
         raise UnsafeCheckpoint(
             f"{path.name} holds Python objects besides tensors, and loading them could run code. {_CONVERT}"
         ) from error
@@ -85,9 +89,10 @@ def _entries(path: Path) -> dict[Any, Any]:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether a file is meant as one: eight bytes of length, then an object."""
+    """Whether a file is meant as one: eight bytes of length, then an object; a zip never is, whatever its name."""
     with path.open("rb") as stream:
-        return path.suffix == ".safetensors" or stream.read(9)[8:] == b"{"
+        begin = stream.read(9)
+    return begin[8:] == b"{" or (path.suffix == ".safetensors" and not begin.startswith(b"PK"))
 
 
 def _refuse_unsafe_containers(path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,20 +20,22 @@ __all__ = ["DEFAULT_ENCODER", "EncoderRegistry"]
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
 CHECKSUMS_FILE = "SHA256SUMS"
-# Built-in encoders that lack nothing; those that lack their weights get them by a card in the folder.
-_COMPLETE = frozenset(card.id for card in BUILTIN_CARDS if card.weights is not WeightsState.MISSING)
 
 
 class EncoderRegistry:
-    """Built-in cards and the cards of one folder, read anew at every call so that processes see each other's additions.
+    """Known cards and the cards of one folder, read anew at every call so that processes see each other's additions.
 
     Args:
         folder: Holds `<id>/card.json`, `<id>/weights.safetensors` and `<id>/SHA256SUMS` (as sha256sum writes it) per registered
             encoder; need not exist.
+        known: Cards that need no folder: those that come with slicebank.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, known: Iterable[EncoderCard] = BUILTIN_CARDS) -> None:
         self._folder = folder
+        self._known = {card.id: card for card in known}
+        # Those that lack their weights get them by a card in the folder; the others lack nothing.
+        self._complete = frozenset(card.id for card in self._known.values() if card.weights is not WeightsState.MISSING)
 
     @property
     def folder(self) -> Path | None:
@@ -42,7 +44,7 @@ class EncoderRegistry:
 
     def cards(self) -> tuple[EncoderCard, ...]:
         """Returns every card that can be read: the default first, the others by id."""
-        found = {card.id: card for card in BUILTIN_CARDS}
+        found = dict(self._known)
         for encoder_id in self._registered():
             try:
                 found[encoder_id] = self._read(encoder_id)
@@ -69,15 +71,14 @@ class EncoderRegistry:
         """
         if self.registered(encoder_id):
             return self._read(encoder_id)
-        for card in BUILTIN_CARDS:
-            if card.id == encoder_id:
-                return card
+        if encoder_id in self._known:
+            return self._known[encoder_id]
         known = ", ".join(card.id for card in self.cards())
         raise UnknownEncoder(f"There is no encoder {encoder_id[:128]!r}. Known encoders: {known}.")
 
     def registered(self, encoder_id: str) -> bool:
         """Whether an encoder was pulled or added here."""
-        if encoder_id in _COMPLETE or self._folder is None or not ENCODER_ID.fullmatch(encoder_id):
+        if encoder_id in self._complete or self._folder is None or not ENCODER_ID.fullmatch(encoder_id):
             return False
         return (self._folder / encoder_id / CARD_FILE).is_file()
 
@@ -90,7 +91,7 @@ class EncoderRegistry:
         """
         if not ENCODER_ID.fullmatch(encoder_id):
             raise BadCard(f"Encoder id {encoder_id[:128]!r} must match {ENCODER_ID.pattern}.")
-        if encoder_id in _COMPLETE or (
+        if encoder_id in self._complete or (
             self.registered(encoder_id) and self._read(encoder_id).weights is not WeightsState.MISSING
         ):
             raise EncoderExists(f"Encoder {encoder_id} is registered already; choose another id or remove it first.")

@@ -8,6 +8,7 @@ from typing import Any
 from slicebank_models.errors import BadCard
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+DATASETS = "datasets/"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -22,6 +23,7 @@ class WeightsSource:
         sha256: Of the file as published, hex; empty where it is not known. A pull that gives another file is refused.
         gated: The owner wants its terms accepted first; pulling needs a token.
         licence_url: Where the terms can be read.
+        dataset: The repository is one of data, as hubs tell them apart from those of models.
     """
 
     repo: str
@@ -30,6 +32,7 @@ class WeightsSource:
     sha256: str = ""
     gated: bool = False
     licence_url: str = ""
+    dataset: bool = False
 
     def __post_init__(self) -> None:
         if not REPOSITORY.fullmatch(self.repo):
@@ -38,6 +41,11 @@ class WeightsSource:
             raise BadCard(f"File {self.file!r} must be a path inside the repository.")
         if self.sha256 and not _SHA256.fullmatch(self.sha256):
             raise BadCard("A sha256 is 64 lower-case hexadecimal digits.")
+
+    @property
+    def place(self) -> str:
+        """The repository as addresses of a hub and folders of a mirror name it."""
+        return f"{DATASETS}{self.repo}" if self.dataset else self.repo
 
     def as_dict(self) -> dict[str, Any]:
         """Returns JSON-able values; `from_dict` reads them back."""

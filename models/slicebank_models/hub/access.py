@@ -32,7 +32,7 @@ class HubFile:
 
 
 class Hub(Protocol):
-    """Where repositories of models are."""
+    """Where repositories are. `repo` is `owner/name`, after `datasets/` for one of data."""
 
     @property
     def name(self) -> str:

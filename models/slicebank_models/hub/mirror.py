@@ -11,6 +11,7 @@ from slicebank_models.errors import NotOnHub
 from slicebank_models.hub.access import HubFile, OnBytes
 from slicebank_models.hub.terms import Terms
 from slicebank_models.plain_files import plain_file
+from slicebank_models.weights_source import DATASETS
 
 _BLOCK = 8 * 1024 * 1024
 _LICENCE = re.compile(r"^license: *([^\n#]+)$", re.MULTILINE)
@@ -67,7 +68,8 @@ class FolderMirror:
 
     def _root(self, repo: str, revision: str) -> tuple[Path, str]:
         """Folder of a repository at a revision, and the revision's commit where that is known."""
-        cached = self._folder / f"models--{repo.replace('/', '--')}"
+        kept_as = repo if repo.startswith(DATASETS) else f"models/{repo}"
+        cached = self._folder / kept_as.replace("/", "--")
         if cached.is_dir():
             named = plain_file(cached, f"refs/{revision}")
             commit = named.read_text(encoding="utf-8").strip() if named is not None else revision

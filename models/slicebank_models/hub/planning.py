@@ -67,7 +67,7 @@ def published_plan(
             f"The weights of encoder {card.id} are published nowhere; register them with `slicebank encoders add FILE --id {card.id}`."
         )
     source = _pinned(card.source, sha256)
-    page = source.licence_url or f"{access.address}/{source.repo}"
+    page = source.licence_url or f"{access.address}/{source.place}"
     chosen = encoder_id or card.id
     return PullPlan(chosen, source, Terms(card.licence, page, source.gated), replace(card, id=chosen, source=source))
 
@@ -100,11 +100,13 @@ def plan_pull(
     if isinstance(reference, TimmReference):
         return _timm_plan(reference, access, encoder_id=encoder_id, sha256=sha256)
     hub = access.open()
-    terms = hub.terms(reference.repo, reference.revision)
+    terms = hub.terms(reference.place, reference.revision)
     if reference.file is None and architecture is None:
         return _transformers_plan(reference, hub, terms, encoder_id=encoder_id, sha256=sha256)
     file = reference.file or _weights_name(hub, reference)
-    source = WeightsSource(reference.repo, file, reference.revision, sha256 or "", terms.gated, terms.url)
+    source = WeightsSource(
+        reference.repo, file, reference.revision, sha256 or "", terms.gated, terms.url, reference.dataset
+    )
     chosen = encoder_id or plain_id(reference.repo.replace("/", "."), PurePosixPath(file).stem)
     return PullPlan(chosen, source, terms, None, architecture)
 
@@ -122,7 +124,7 @@ def _timm_plan(reference: TimmReference, access: HubAccess, *, encoder_id: str |
     if card.source is None:
         raise BadReference(f"timm publishes no weights for {reference.name}; see `timm.list_pretrained()`.")
     source = _pinned(card.source, sha256)
-    page = source.licence_url or f"{access.address}/{source.repo}"
+    page = source.licence_url or f"{access.address}/{source.place}"
     return PullPlan(card.id, source, Terms(card.licence, page, source.gated), replace(card, source=source))
 
 
@@ -134,30 +136,32 @@ def _transformers_plan(
     config = _json(hub, reference, "config.json")
     if config is None:
         raise NotOnHub(
-            f"{reference.repo} has no config.json, so it is no model of transformers; name its checkpoint as hf:{reference.repo}:FILE."
+            f"{reference.repo} has no config.json, so it is no model of transformers; name its checkpoint as hf:{reference.place}:FILE."
         )
     file = _weights_name(hub, reference)
     card = draft_hf_card(
         reference.repo, config, _json(hub, reference, "preprocessor_config.json"), encoder_id=encoder_id
     )
-    source = WeightsSource(reference.repo, file, reference.revision, sha256 or "", terms.gated, terms.url)
+    source = WeightsSource(
+        reference.repo, file, reference.revision, sha256 or "", terms.gated, terms.url, reference.dataset
+    )
     return PullPlan(card.id, source, terms, replace(card, source=source, licence=terms.licence or card.licence))
 
 
 def _weights_name(hub: Hub, reference: HubReference) -> str:
     for name in WEIGHTS_NAMES:
-        if hub.find(reference.repo, name, reference.revision) is not None:
+        if hub.find(reference.place, name, reference.revision) is not None:
             return name
     raise NotOnHub(
-        f"{reference.repo} has none of {', '.join(WEIGHTS_NAMES)}; name its checkpoint as hf:{reference.repo}:FILE."
+        f"{reference.repo} has none of {', '.join(WEIGHTS_NAMES)}; name its checkpoint as hf:{reference.place}:FILE."
     )
 
 
 def _json(hub: Hub, reference: HubReference, file: str) -> JSON | None:
-    if hub.find(reference.repo, file, reference.revision) is None:
+    if hub.find(reference.place, file, reference.revision) is None:
         return None
     try:
-        read = json.loads(hub.read(reference.repo, file, reference.revision, _MOST_JSON_BYTES))
+        read = json.loads(hub.read(reference.place, file, reference.revision, _MOST_JSON_BYTES))
     except (ValueError, RecursionError) as error:
         raise NotOnHub(f"{file} of {reference.repo} is no JSON.") from error
     if not isinstance(read, dict):

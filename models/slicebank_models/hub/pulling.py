@@ -97,11 +97,11 @@ def _fetch(plan: PullPlan, hub: Hub, folder: Path, on_bytes: OnBytes) -> tuple[W
     """The file of a plan and what to read it as: itself, or the folder where it is an index of shards."""
     source = plan.source
     target = folder / PurePosixPath(source.file).name
-    found = hub.find(source.repo, source.file, source.revision)
+    found = hub.find(source.place, source.file, source.revision)
     if found is not None and source.sha256 and found.sha256 and found.sha256 != source.sha256:
         raise WrongFile(_other_file(source, found.sha256))
     _require_space(folder, target, found)
-    fetched = hub.fetch(source.repo, source.file, source.revision, target, on_bytes)
+    fetched = hub.fetch(source.place, source.file, source.revision, target, on_bytes)
     sha256 = file_sha256(target)
     if fetched.sha256 and sha256 != fetched.sha256:
         shutil.rmtree(folder)
@@ -117,8 +117,8 @@ def _fetch(plan: PullPlan, hub: Hub, folder: Path, on_bytes: OnBytes) -> tuple[W
     place = PurePosixPath(source.file).parent
     for name in shard_names(target.read_bytes(), target.name):
         file = str(place / name)
-        _require_space(folder, folder / name, hub.find(source.repo, file, fetched.revision))
-        hub.fetch(source.repo, file, fetched.revision, folder / name, on_bytes)
+        _require_space(folder, folder / name, hub.find(source.place, file, fetched.revision))
+        hub.fetch(source.place, file, fetched.revision, folder / name, on_bytes)
     return complete, folder
 
 
@@ -146,7 +146,7 @@ def _staging(registry: EncoderRegistry, source: WeightsSource) -> Iterator[Path]
     """A folder inside the registry's for one file, held by one process at a time; emptied ones go."""
     if registry.folder is None:
         raise BadCard("This registry has only built-in encoders; give it a folder to add to.")
-    named = f"{source.repo}\0{source.file}\0{source.revision}"
+    named = f"{source.place}\0{source.file}\0{source.revision}"
     folder = registry.folder / f"{STAGING_PREFIX}{hashlib.sha256(named.encode()).hexdigest()[:16]}"
     registry.folder.mkdir(parents=True, exist_ok=True)
     _forget_old(registry.folder, folder)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from slicebank_models.cards import ENCODER_ID
 from slicebank_models.errors import BadReference
-from slicebank_models.weights_source import REPOSITORY
+from slicebank_models.weights_source import DATASETS, REPOSITORY
 
-_HUB = re.compile(rf"hf:({REPOSITORY.pattern})(?:@([A-Za-z0-9][A-Za-z0-9._/-]{{0,127}}))?(?::(.+))?")
+_HUB = re.compile(rf"hf:((?:{DATASETS})?{REPOSITORY.pattern})(?:@([A-Za-z0-9][A-Za-z0-9._/-]{{0,127}}))?(?::(.+))?")
 _TIMM = re.compile(r"timm:[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _FORMS = "an id of `slicebank encoders list`, hf:OWNER/REPO[@REVISION][:FILE], or timm:NAME"
 
@@ -21,11 +21,25 @@ class PublishedReference:
 
 @dataclass(frozen=True, slots=True)
 class HubReference:
-    """A repository: a model of transformers, or one checkpoint file where `file` names it."""
+    """A repository: a model of transformers, or one checkpoint file where `file` names it.
 
-    repo: str
+    Attributes:
+        place: `owner/name`, after `datasets/` where the repository is one of data.
+    """
+
+    place: str
     revision: str = "main"
     file: str | None = None
+
+    @property
+    def repo(self) -> str:
+        """`owner/name`."""
+        return self.place.removeprefix(DATASETS)
+
+    @property
+    def dataset(self) -> bool:
+        """Whether the repository is one of data."""
+        return self.place.startswith(DATASETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +61,10 @@ def parse_reference(text: str) -> Reference:
         BadReference: It is of no known form.
     """
     if match := _HUB.fullmatch(text):
-        repo, revision, file = match.groups()
+        place, revision, file = match.groups()
         if file is not None and (file.startswith("/") or ".." in file.split("/")):
             raise BadReference(f"{file[:128]!r} must be a path inside the repository.")
-        return HubReference(repo, revision or "main", file)
+        return HubReference(place, revision or "main", file)
     if _TIMM.fullmatch(text):
         return TimmReference(text.removeprefix("timm:"))
     if ENCODER_ID.fullmatch(text):

@@ -26,10 +26,12 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.file_download import HfFileMetadata, get_hf_file_metadata, http_get
 from huggingface_hub.utils import build_hf_headers, disable_progress_bars  # type: ignore[attr-defined]
+from huggingface_hub.utils.logging import set_verbosity_error
 
 from slicebank_models.errors import HubAccessDenied, HubOffline, HubUnreachable, NotOnHub
 from slicebank_models.hub.access import HubAccess, HubFile, OnBytes
 from slicebank_models.hub.terms import Terms
+from slicebank_models.weights_source import DATASETS
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # The library's HTTP client has changed between its versions, and with it the class of errors that are none of its own.
@@ -49,6 +51,7 @@ class RemoteHub:
         self._endpoint = endpoint.rstrip("/") if endpoint else None
         self.name = HubAccess(endpoint).address
         disable_progress_bars()  # callers draw their own
+        set_verbosity_error()  # its warnings name signed addresses
 
     def find(self, repo: str, file: str, revision: str) -> HubFile | None:
         """Looks a file up; see `Hub.find`."""
@@ -98,13 +101,17 @@ class RemoteHub:
     def terms(self, repo: str, revision: str) -> Terms:
         """What a repository says of its licence; see `Hub.terms`."""
         with self._told(repo, revision, None):
-            info = HfApi(endpoint=self._endpoint).model_info(repo, revision=revision, timeout=_ASK_SECONDS)
+            name, kind = _kind(repo)
+            info: Any = HfApi(endpoint=self._endpoint).repo_info(
+                name, repo_type=kind, revision=revision, timeout=_ASK_SECONDS
+            )
         card: Any = info.card_data or {}
         licence = str(card.get("license_name") or card.get("license") or "")
         return Terms(licence, str(card.get("license_link") or f"{self.name}/{repo}"), bool(info.gated))
 
     def _ask(self, repo: str, file: str, revision: str) -> HfFileMetadata:
-        url = hf_hub_url(repo, file, revision=revision, endpoint=self._endpoint)
+        name, kind = _kind(repo)
+        url = hf_hub_url(name, file, repo_type=kind, revision=revision, endpoint=self._endpoint)
         return get_hf_file_metadata(url, timeout=_ASK_SECONDS)
 
     def _headers(self, found: HfFileMetadata) -> dict[str, str]:
@@ -195,6 +202,10 @@ def _described(found: HfFileMetadata, revision: str) -> HubFile:
     # Of files in large-file storage the ETag is the sha256, of others a git blob's name.
     sha256 = found.etag if found.etag is not None and _SHA256.fullmatch(found.etag) else ""
     return HubFile(found.size or 0, sha256, found.commit_hash or revision)
+
+
+def _kind(repo: str) -> tuple[str, str]:
+    return repo.removeprefix(DATASETS), "dataset" if repo.startswith(DATASETS) else "model"
 
 
 def _about(part: Path) -> Path:

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import load, save
+
+from slicebank_models.cards import EncoderCard, draft_card
+from slicebank_models.registry import DEFAULT_ENCODER, EncoderRegistry
+from slicebank_models.weights_source import WeightsSource
+from tests.models.hub.local_hub import LocalHub, local_hub
+
+REPO = "lab/dummy"
+FILE = "weights/dummy.safetensors"
+
+
+@pytest.fixture
+def hub() -> Iterator[LocalHub]:
+    with local_hub() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may be logged in at the real hub, or sit behind a proxy."""
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no_token"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> bytes:
+    """Of the architecture `dummy`, with other numbers than the built-in encoder's."""
+    return save({"matrix": torch.arange(256 * 16, dtype=torch.float32).reshape(256, 16)})
+
+
+@pytest.fixture(scope="session")
+def large(checkpoint: bytes) -> bytes:
+    """The same with 24 MB of an optimiser beside it: the hub's library writes down 10 MiB at a time."""
+    file = io.BytesIO()
+    torch.save({"state_dict": load(checkpoint), "optimizer": torch.zeros(24_000_000, dtype=torch.uint8)}, file)
+    return file.getvalue()
+
+
+@pytest.fixture
+def card() -> EncoderCard:
+    """As a published encoder's."""
+    drafted = draft_card("dummy.lab", "dummy", licence="CC-BY-4.0", description="By a lab.", input_size=64)
+    return replace(drafted, dim=16, source=WeightsSource(REPO, FILE))
+
+
+@pytest.fixture
+def registry(tmp_path: Path, card: EncoderCard) -> EncoderRegistry:
+    plain = replace(card, id="unpublished", source=None)
+    return EncoderRegistry(tmp_path / "encoders", known=(card, plain, EncoderRegistry().get(DEFAULT_ENCODER)))
