@@ -66,7 +66,8 @@ def _entries(path: Path) -> dict[Any, Any]:
         if _is_safetensors(path):
             return dict(load_file(path))
         _refuse_unsafe_containers(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as stream:  # given a path, torch would go by its name
+            loaded = torch.load(stream, map_location="cpu", weights_only=True)
     except (UnsafeCheckpoint, UnreadableCheckpoint):
         raise
     except pickle.UnpicklingError as error:

@@ -51,7 +51,7 @@ class RemoteHub:
         self._endpoint = endpoint.rstrip("/") if endpoint else None
         self.name = HubAccess(endpoint).address
         disable_progress_bars()  # callers draw their own
-        set_verbosity_error()  # its warnings name signed addresses
+        set_verbosity_error()  # type: ignore[no-untyped-call]  # its warnings name signed addresses
 
     def find(self, repo: str, file: str, revision: str) -> HubFile | None:
         """Looks a file up; see `Hub.find`."""
