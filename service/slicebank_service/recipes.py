@@ -8,6 +8,7 @@ from typing import Any
 from slicebank_imaging.errors import BadOption
 from slicebank_models.cards import EncoderCard, InputKind, WeightsState
 from slicebank_models.errors import WeightsMissing
+from slicebank_models.volume_spec import VolumeSpec
 from slicebank_service.errors import BadRequest
 from slicebank_store.recipe import NO_QUANTISATION, QUANTISATION, Recipe, RecipeWindow
 
@@ -21,15 +22,15 @@ def recipe_of(
 
     Args:
         card: the encoder.
-        windows: names, or objects of name, low and high (HU); None for the encoder's own.
+        windows: names, or objects of name, low and high (HU); None for the encoder's own. Encoders of scans have none.
         precision: precision class asked for.
 
     Raises:
-        BadOption: an unknown or unusable window.
+        BadOption: an unknown or unusable window, or any for an encoder that does not choose.
         BadRequest: a precision that the encoder does not offer.
         WeightsMissing: the encoder's weights are not installed here.
     """
-    from slicebank_imaging.resize import RESIZE_NAME
+    from slicebank_imaging.resize import Interpolation
     from slicebank_imaging.windows import parse_windows
 
     if card.weights is WeightsState.MISSING:
@@ -38,6 +39,12 @@ def recipe_of(
         )
     if precision not in card.precisions:
         raise BadRequest(f"encoder {card.id} offers the precisions {', '.join(card.precisions)}")
+    if card.volume is not None:
+        if windows is not None:
+            raise BadOption(
+                f"encoder {card.id} reads whole scans in Hounsfield units and has no windows; leave windows out"
+            )
+        return _recipe_of_scans(card, card.volume, precision)
     own = parse_windows(card.windows)
     chosen = own if windows is None else parse_windows(windows)
     if card.input_kind is InputKind.HU and chosen != own:
@@ -47,8 +54,23 @@ def recipe_of(
         weights_digest=card.weights_digest,
         windows=tuple(RecipeWindow(window.name, window.low, window.high) for window in chosen),
         size=card.input_size,
-        resize=RESIZE_NAME,
+        resize=Interpolation(card.interpolation.value).resize_name,
         quantisation=QUANTISATION if card.input_kind is InputKind.GRAY8 else NO_QUANTISATION,
         precision=precision,
         input_kind=card.input_kind.value,
+    )
+
+
+def _recipe_of_scans(card: EncoderCard, volume: VolumeSpec, precision: str) -> Recipe:
+    return Recipe(
+        encoder=card.id,
+        weights_digest=card.weights_digest,
+        windows=(),
+        size=max(volume.size),
+        resize=f"volume-{volume.resampling.value}",
+        quantisation=NO_QUANTISATION,
+        precision=precision,
+        input_kind=card.input_kind.value,
+        # Read back once, so that 1 and 1.0 in two cards are one recipe.
+        volume=VolumeSpec.from_dict(volume.as_dict()).as_dict(),
     )

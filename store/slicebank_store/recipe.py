@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from slicebank_store.canonical import digest
@@ -15,7 +15,7 @@ QUANTISATION = "floor(255*clip((hu-low)/(high-low),0,1)+0.5)"
 """From HU to 8-bit grey; low and high are the window's bounds, HU."""
 
 NO_QUANTISATION = "none"
-"""Recipes of encoders that read HU."""
+"""Recipes of encoders that read HU, of slices or of volumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,15 @@ class Recipe:
     Attributes:
         encoder: encoder id.
         weights_digest: SHA-256 over the mapped tensors, hex.
-        windows: in row order; row = slice * len(windows) + window.
-        size: edge of the encoder's square input, pixels.
+        windows: in row order; row = slice * len(windows) + window. None for encoders of scans.
+        size: edge of the encoder's square input, pixels; the longest side of a volume.
         resize: name of the resize, which fixes its arithmetic.
         quantisation: formula from HU to grey, or "none".
         pipeline_version: see `PIPELINE_VERSION`.
         precision: what was asked for: "standard", "fp32" or "int8". What really ran is in the bag's `numerics`.
-        input_kind: "gray8" or "hu".
+        input_kind: "gray8", "hu" or "volume".
+        volume: what an encoder of scans reads, as its card says: axes, spacing_mm, size, hu, scaled_to, pad, resampling. Recipes
+            without one have the digest that they had before there were volumes.
     """
 
     encoder: str
@@ -58,6 +60,7 @@ class Recipe:
     pipeline_version: int = PIPELINE_VERSION
     precision: str = "standard"
     input_kind: str = "gray8"
+    volume: JSON | None = field(default=None, hash=False)
 
     @property
     def digest(self) -> str:
@@ -71,6 +74,8 @@ class Recipe:
         value["windows"] = [
             {"name": window.name, "low": float(window.low), "high": float(window.high)} for window in self.windows
         ]
+        if self.volume is None:
+            del value["volume"]
         return value
 
     @classmethod

@@ -46,7 +46,20 @@ OTHER = {
     "pipeline_version": 99,
     "precision": "fp32",
     "input_kind": "hu",
+    "volume": {"axes": "RAS", "size": [2, 2, 2]},
 }
+
+
+def test_a_recipe_without_a_volume_has_the_digest_it_always_had() -> None:
+    assert "volume" not in RECIPE.as_dict()
+    assert RECIPE.digest == replace(RECIPE, volume=None).digest
+
+
+def test_a_volume_survives_json() -> None:
+    recipe = replace(RECIPE, windows=(), volume={"axes": "RAS", "size": [2, 3, 4], "pad": 0.0})
+    again = Recipe.from_dict(json.loads(json.dumps(recipe.as_dict())))
+    assert again == recipe
+    assert again.digest == recipe.digest
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Recipe)])

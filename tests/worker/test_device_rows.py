@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slicebank_imaging.pixels import CTSlice
-from slicebank_imaging.resize import resize_gray8
+from slicebank_imaging.resize import Interpolation, resize_gray8
 from slicebank_imaging.windows import NAMED
 from slicebank_worker.engine.device_rows import DeviceRows
 from slicebank_worker.engine.parcels import StoredSlice
@@ -20,11 +20,16 @@ CPU = torch.device("cpu")
 
 
 def slices(
-    generator: np.random.Generator, shape: tuple[int, int], dtype: str, size: int, count: int = 2
+    generator: np.random.Generator,
+    shape: tuple[int, int],
+    dtype: str,
+    size: int,
+    count: int = 2,
+    interpolation: Interpolation = Interpolation.BILINEAR,
 ) -> list[StoredSlice]:
     bounds = np.iinfo(dtype)
     noise = generator.integers(max(bounds.min, -1200), min(bounds.max, 3000), (count, *shape), dtype=dtype)
-    return [StoredSlice(CTSlice(values, 1.0, -24.0, None), WINDOWS, size) for values in noise]
+    return [StoredSlice(CTSlice(values, 1.0, -24.0, None), WINDOWS, size, interpolation) for values in noise]
 
 
 def on_device(items: list[StoredSlice], rows: DeviceRows | None = None) -> np.ndarray:
@@ -35,25 +40,34 @@ def on_device(items: list[StoredSlice], rows: DeviceRows | None = None) -> np.nd
 
 def difference(items: list[StoredSlice]) -> int:
     expected = np.stack(
-        [resize_gray8(item.ct.render(window), item.size) for item in items for window in item.windows]
+        [
+            resize_gray8(item.ct.render(window), item.size, item.interpolation)
+            for item in items
+            for window in item.windows
+        ]
     ).astype(int)
     return int(np.abs(on_device(items).astype(int) - expected).max())
 
 
 @pytest.mark.parametrize("dtype", ["int16", "uint16", "uint8"])
 @pytest.mark.parametrize("shape", [(512, 512), (512, 300), (333, 271), (224, 224), (100, 120), (224, 400)])
-def test_rows_are_within_one_level_of_pillow(shape: tuple[int, int], dtype: str) -> None:
-    assert difference(slices(np.random.default_rng(1), shape, dtype, 224)) <= 1
+@pytest.mark.parametrize("interpolation", Interpolation)
+def test_rows_are_within_one_level_of_pillow(shape: tuple[int, int], dtype: str, interpolation: Interpolation) -> None:
+    assert difference(slices(np.random.default_rng(1), shape, dtype, 224, interpolation=interpolation)) <= 1
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 90), st.integers(1, 90), st.integers(8, 64), st.integers(0, 2**31))
-def test_any_matrix_and_size(rows: int, columns: int, size: int, seed: int) -> None:
-    assert difference(slices(np.random.default_rng(seed), (rows, columns), "int16", size, count=1)) <= 1
+@given(
+    st.integers(1, 90), st.integers(1, 90), st.integers(8, 64), st.sampled_from(Interpolation), st.integers(0, 2**31)
+)
+def test_any_matrix_and_size(rows: int, columns: int, size: int, interpolation: Interpolation, seed: int) -> None:
+    items = slices(np.random.default_rng(seed), (rows, columns), "int16", size, 1, interpolation)
+    assert difference(items) <= 1
 
 
-def test_without_a_resize_levels_are_exact() -> None:
-    assert difference(slices(np.random.default_rng(2), (224, 224), "int16", 224)) == 0
+@pytest.mark.parametrize("interpolation", Interpolation)
+def test_without_a_resize_levels_are_exact(interpolation: Interpolation) -> None:
+    assert difference(slices(np.random.default_rng(2), (224, 224), "int16", 224, interpolation=interpolation)) == 0
 
 
 def test_slices_of_several_series_keep_their_own_slope_and_padding() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -311,3 +312,56 @@ def test_bulk_moves_beside_endless_interactive_rows(engine: Engine, encoders: di
     kinds = [batch[0] for batch in encoder.batches[1:]]
     assert kinds.index(2) < BULK_EVERY
     assert kinds[: 2 * BULK_EVERY].count(2) == 2
+
+
+class Counting(Sums):
+    """Remembers how many batches were computed at once, and waits for company."""
+
+    def __init__(self, patience_s: float) -> None:
+        super().__init__()
+        self.patience_s = patience_s
+        self.lock = threading.Lock()
+        self.inside = self.most = 0
+        self.company = threading.Barrier(2)
+
+    def encode(self, rows: np.ndarray) -> np.ndarray:
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.company.wait(self.patience_s)
+        with self.lock:
+            self.inside -= 1
+        return super().encode(rows)
+
+
+@pytest.mark.parametrize(("at_once", "most"), [(None, 2), (1, 1)])
+def test_of_a_large_encoder_no_more_batches_are_in_hand_than_may_be(at_once: int | None, most: int) -> None:
+    large, small = Counting(0.2 if at_once else 30), Sums(-1.0)
+    limits = {KEY: EngineLimits((1,), 1, at_once=at_once), OTHER: EngineLimits((8,), 8)}
+    shelf = EncoderShelf({KEY: large, OTHER: small}.__getitem__, kept=3)
+    engine = Engine([shelf] * 3, limits.__getitem__)
+    try:
+        assert engine.rows_in_hand(KEY) == (2 if at_once else 6)
+        assert engine.rows_in_hand(OTHER) == 48
+        with engine.stream(KEY, interactive=False) as a, engine.stream(OTHER, interactive=False) as b:
+            volumes = [engine.submit(a, rows(mark)) for mark in range(4)]
+            slices = [engine.submit(b, rows(mark)) for mark in range(4)]
+            assert [future.result(30).features[0, 1] for future in volumes] == [0, 1, 2, 3]
+            assert [future.result(30).features[0, 1] for future in slices] == [0, -1, -2, -3]
+    finally:
+        engine.close()
+    assert large.most >= most
+    assert at_once is None or large.most <= at_once
+
+
+def test_a_failed_batch_lets_the_next_one_in() -> None:
+    encoder = Sums()
+    engine = Engine([EncoderShelf(lambda _: encoder, kept=1)] * 2, EngineLimits((1,), 1, at_once=1))
+    try:
+        with engine.stream(KEY, interactive=False) as stream:
+            with pytest.raises(ValueError, match="255"):
+                engine.submit(stream, rows(255)).result(30)
+            assert engine.submit(stream, rows(3)).result(30).features[0, 1] == 3
+    finally:
+        engine.close()

@@ -42,6 +42,11 @@ class Runners:
         """Whether the devices are GPUs; a plan does not mix kinds."""
         return self.devices[0].type == "cuda"
 
+    @property
+    def all_threads(self) -> int:
+        """Threads of all runners together."""
+        return self.threads * len(self.devices)
+
 
 def plan_runners(settings: WorkerSettings) -> Runners:
     """The runners that settings and machine ask for.

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 import structlog
 import torch
 
+from slicebank_models.errors import UnknownEncoder
 from slicebank_models.inference import FrozenEncoder
 from slicebank_models.loading import load_encoder
 from slicebank_models.registry import DEFAULT_ENCODER
 from slicebank_store.pacs.sources import load_sources
 from slicebank_store.workers import WorkerStatus
+from slicebank_worker.batching import batch_memory, limits_of
 from slicebank_worker.device import Runners, plan_runners
-from slicebank_worker.engine import EncoderKey
+from slicebank_worker.engine import EncoderKey, EngineLimits
 from slicebank_worker.engine.series import SeriesEncoder
 from slicebank_worker.errors import EncoderUnavailable
 from slicebank_worker.feeding import LoadEncoder, start_engine
@@ -74,7 +76,7 @@ def open_role(runtime: Runtime, role: Role) -> Iterator[RoleService]:
 def _embedding(runtime: Runtime) -> Iterator[RoleService]:
     settings = runtime.settings
     plan = plan_runners(settings)
-    engine = start_engine(plan, _loader(runtime))
+    engine = start_engine(plan, _loader(runtime), _limiter(runtime, plan))
     try:
         default = runtime.registry.get(DEFAULT_ENCODER)
         engine.warm(EncoderKey(default.id, default.weights_digest, "standard"))
@@ -111,6 +113,18 @@ def _loader(runtime: Runtime) -> LoadEncoder:
         return encoder
 
     return load
+
+
+def _limiter(runtime: Runtime, plan: Runners) -> Callable[[EncoderKey], EngineLimits]:
+    memory = batch_memory(plan, runtime.settings)
+
+    def limits(key: EncoderKey) -> EngineLimits:
+        try:
+            return limits_of(runtime.registry.get(key.encoder), plan, memory)
+        except UnknownEncoder:  # the job hears so when the encoder is loaded
+            return plan.limits
+
+    return limits
 
 
 def _plain_status(runtime: Runtime, role: Role) -> Callable[[], WorkerStatus]:

@@ -28,6 +28,12 @@ class WorkerSettings(UploadSettings):
         ge=0,
         description="Rows of a full batch; 0 finds the fastest size while working: 2 to 16 on a CPU, 32 to 256 on a GPU.",
     )
+    batch_memory_mb: int = Field(
+        0,
+        ge=0,
+        description="MiB that batches in hand on one device may take together, by what encoders' cards say of a row; "
+        "0 is a quarter of the machine's memory, or four fifths of a GPU's.",
+    )
     jobs_at_once: int = Field(
         4,
         ge=1,

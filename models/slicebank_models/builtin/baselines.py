@@ -1,8 +1,9 @@
-"""Encoders without weights: a baseline to beat, and two for trying everything around an encoder."""
+"""Encoders without weights: a baseline to beat, and three for trying everything around an encoder."""
 
 from dataclasses import replace
 
 from slicebank_models.cards import IMAGENET_MEAN, IMAGENET_STD, EncoderCard, EncoderLevel, InputKind, WeightsState
+from slicebank_models.volume_spec import Resampling, VolumeSpec
 
 _HU_STATISTICS = EncoderCard(
     id="hu_statistics",
@@ -49,4 +50,28 @@ _SLEEP = replace(
     description="Sleeps 0.05 s a row, then gives the features of `dummy`: for trying a deployment, not for clinical questions.",
 )
 
-CARDS = (_HU_STATISTICS, _DUMMY, _SLEEP)
+_DUMMY_SCAN = replace(
+    _DUMMY,
+    id="dummy_scan",
+    architecture="dummy_scan",
+    dim=24,
+    level=EncoderLevel.SCAN,
+    input_kind=InputKind.VOLUME,
+    input_size=0,
+    mean=(),
+    std=(),
+    windows=(),
+    description="A fixed random projection of cell means of a whole scan, for tests of everything around an encoder of scans.",
+    weights_digest="23eca528ea28bd8231a3b40180c15dca1312966269a73a4e81a0dc2c1862dfa5",
+    volume=VolumeSpec(
+        axes="RAS",
+        spacing_mm=(6.0, 6.0, 8.0),
+        size=(64, 64, 48),
+        hu=(-1000.0, 1000.0),
+        scaled_to=(0.0, 1.0),
+        pad=0.0,
+        resampling=Resampling.MONAI,
+    ),
+)
+
+CARDS = (_HU_STATISTICS, _DUMMY, _DUMMY_SCAN, _SLEEP)

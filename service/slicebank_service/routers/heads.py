@@ -208,6 +208,8 @@ def train_params(
 def _check_windows(training: TrainingSpec, recipe: Recipe) -> None:
     known = [window.name for window in recipe.windows]
     unknown = [name for name in training.windows or () if name not in known]
+    if unknown and not known:
+        raise BadTrainingValue(f"the bags of {recipe.encoder} have one row a scan and no windows; leave windows out")
     if unknown:
         raise BadTrainingValue(
             f"the bags of {recipe.encoder} have no window {', '.join(unknown)[:200]}; they have {', '.join(known)}"

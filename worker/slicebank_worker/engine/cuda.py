@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from slicebank_models.inference import FrozenEncoder
 from slicebank_worker.engine.device_rows import DeviceRows
 from slicebank_worker.engine.memory import memory_short_named
-from slicebank_worker.engine.parcels import Parcel, StoredSlice
+from slicebank_worker.engine.parcels import Parcel, StoredSlice, joined_rows
 from slicebank_worker.engine.shelf import Batch
 
 _MS = 1e-3
@@ -49,7 +49,8 @@ class CudaEncoder:
         with torch.cuda.stream(self._computing):
             self._computing.wait_event(copied)
             begun.record()
-            rows = torch.cat([self._make_rows(group, values) for group, values in arrived])
+            made = [self._make_rows(group, values) for group, values in arrived]
+            rows = made[0] if len(made) == 1 else torch.cat(made)
             features = self._encoder.features(rows)
             on_host = torch.empty(features.shape, dtype=torch.float32, pin_memory=True)
             on_host.copy_(features, non_blocking=True)
@@ -64,7 +65,8 @@ class CudaEncoder:
 
     def _to_device(self, group: list[Parcel]) -> torch.Tensor:
         values = [_bits(item) for item in group]
-        joined = np.stack(values) if isinstance(group[0], StoredSlice) else np.concatenate(values)
+        # A volume is large: one alone goes straight into pinned memory.
+        joined = np.stack(values) if isinstance(group[0], StoredSlice) else joined_rows(values)
         pinned = torch.from_numpy(joined).pin_memory()
         moved = pinned.to(self._device, non_blocking=True)
         moved.record_stream(self._computing)  # its memory may not be given away before the batch is computed
@@ -76,11 +78,17 @@ class CudaEncoder:
 
 
 def _alike(parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:
-    """Neighbours that can be stacked: slices of one matrix, type, windows and size, or finished rows."""
+    """Neighbours that can be stacked: slices of one matrix, type, windows and resize, or finished rows or volumes."""
 
     def kind(parcel: Parcel) -> tuple[object, ...]:
         if isinstance(parcel, StoredSlice):
-            return parcel.ct.stored.shape, parcel.ct.stored.dtype.itemsize, parcel.windows, parcel.size
+            return (
+                parcel.ct.stored.shape,
+                parcel.ct.stored.dtype.itemsize,
+                parcel.windows,
+                parcel.size,
+                parcel.interpolation,
+            )
         return ()
 
     for _, group in groupby(parcels, kind):

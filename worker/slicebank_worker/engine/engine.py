@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -39,11 +39,13 @@ class EngineLimits:
         batch_sizes: rows of a full batch that may be tried, increasing.
         first_size: the one to begin with.
         fill_wait_s: how long an idle device waits for a batch to fill, counted from its oldest slice.
+        at_once: batches of one encoder that may be in hand at once, over all runners; None for as many as there are runners.
     """
 
     batch_sizes: tuple[int, ...]
     first_size: int
     fill_wait_s: float = 0.01
+    at_once: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +64,20 @@ class Engine:
 
     Args:
         shelves: the encoders of each runner's device; runners of one device share one shelf.
-        limits: how batches are made.
+        limits: how batches are made; by encoder, where rows of one take more memory than those of another.
         begin: called first on every runner's thread, with its number.
     """
 
     def __init__(
-        self, shelves: Sequence[EncoderShelf], limits: EngineLimits, begin: Callable[[int], None] | None = None
+        self,
+        shelves: Sequence[EncoderShelf],
+        limits: EngineLimits | Callable[[EncoderKey], EngineLimits],
+        begin: Callable[[int], None] | None = None,
     ) -> None:
         self._shelves = tuple(shelves)
-        self._limits = limits
+        self._limits_of: Callable[[EncoderKey], EngineLimits] = limits if callable(limits) else lambda _: limits
+        self._limits: dict[EncoderKey, EngineLimits] = {}
+        self._in_hand: Counter[EncoderKey] = Counter()
         self._lanes = Lanes()
         self._tuners: dict[EncoderKey, BatchTuner] = {}
         self._changed = threading.Condition()
@@ -85,10 +92,12 @@ class Engine:
         for thread in self._threads:
             thread.start()
 
-    @property
-    def rows_in_hand(self) -> int:
+    def rows_in_hand(self, key: EncoderKey) -> int:
         """Rows that a job should have waiting or on the device, so that no runner ever waits for it alone."""
-        return 2 * len(self._shelves) * self._limits.batch_sizes[-1]
+        with self._changed:
+            limits = self._key_limits(key)
+        runners = len(self._shelves) if limits.at_once is None else min(limits.at_once, len(self._shelves))
+        return 2 * runners * limits.batch_sizes[-1]
 
     @contextmanager
     def stream(self, key: EncoderKey, *, interactive: bool) -> Iterator[RowStream]:
@@ -102,7 +111,7 @@ class Engine:
                 self._lanes.close(stream)
 
     def submit(self, stream: RowStream, parcel: Parcel) -> Future[Encoded]:
-        """Queues the W rows of one slice; the future gives their features (W, D).
+        """Queues the W rows of one slice, or the one volume of a scan; the future gives their features (W, D).
 
         Raises:
             EngineClosed: the engine has ended.
@@ -159,37 +168,61 @@ class Engine:
                 key, tickets = taken
                 if not tickets:
                     _preload(shelf, key)
+                    continue
                 launched = self._launch(shelf, key, tickets)
-                if launched is not None:
+                if launched is None:
+                    self._release(key)
+                else:
                     in_hand.append(launched)
                     depth = launched.depth
             elif not in_hand:
                 return
             if in_hand and (taken is None or len(in_hand) >= depth):
-                self._deliver(shelf, in_hand.popleft())
+                ended = in_hand.popleft()
+                self._deliver(shelf, ended)
+                self._release(ended.key)
 
     def _next_batch(self, number: int, *, wait: bool) -> tuple[EncoderKey, list[Ticket]] | None:
         """A full batch, or what there is once its oldest slice has waited long enough; None when closed or, without `wait`, not yet."""
         with self._changed:
             while not self._closed:
-                key = self._lanes.next_key()
+                key = self._lanes.next_key(self._busy())
                 patience: float | None = None
                 if key is None and self._warming[number]:
                     return self._warming[number].popleft(), []
                 if key is not None:
                     full, waiting = self._tuner(key).rows, self._lanes.waiting_rows(key)
-                    patience = self._lanes.oldest(key) + self._limits.fill_wait_s - time.monotonic()
+                    patience = self._lanes.oldest(key) + self._key_limits(key).fill_wait_s - time.monotonic()
                     if waiting >= full or patience <= 0:
                         # The last rows of a series are shared out, so that all runners end together.
-                        return key, self._lanes.take(key, min(full, -(-waiting // len(self._shelves))))
+                        tickets = self._lanes.take(key, min(full, -(-waiting // len(self._shelves))))
+                        self._in_hand[key] += 1
+                        return key, tickets
                 if not wait:
                     return None
                 self._changed.wait(patience)
             return None
 
+    def _busy(self) -> list[EncoderKey]:
+        """Encoders of which no further batch may be in hand."""
+        bounds = ((key, number, self._limits[key].at_once) for key, number in self._in_hand.items())
+        return [key for key, number, at_once in bounds if at_once is not None and number >= at_once]
+
+    def _release(self, key: EncoderKey) -> None:
+        with self._changed:
+            self._in_hand[key] -= 1
+            if self._limits[key].at_once is not None:
+                self._changed.notify_all()
+
+    def _key_limits(self, key: EncoderKey) -> EngineLimits:
+        if key not in self._limits:
+            self._limits[key] = self._limits_of(key)
+        return self._limits[key]
+
     def _tuner(self, key: EncoderKey) -> BatchTuner:
         if key not in self._tuners:
-            self._tuners[key] = BatchTuner(self._limits.batch_sizes, self._limits.first_size)
+            limits = self._key_limits(key)
+            self._tuners[key] = BatchTuner(limits.batch_sizes, limits.first_size)
         return self._tuners[key]
 
     def _launch(self, shelf: EncoderShelf, key: EncoderKey, tickets: list[Ticket]) -> _Launched | None:

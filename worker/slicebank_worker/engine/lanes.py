@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,10 +82,14 @@ class Lanes:
         stream.waiting.append(ticket)
         return ticket.encoded
 
-    def next_key(self) -> EncoderKey | None:
-        """The encoder to run next: that of the oldest waiting slice, by rank."""
+    def next_key(self, busy: Collection[EncoderKey] = ()) -> EncoderKey | None:
+        """The encoder to run next: that of the oldest waiting slice, by rank; not one that is busy."""
         first, _ = self._ranks()
-        heads = [(s.rank != first, s.waiting[0].arrived, i) for i, s in enumerate(self._streams) if s.waiting]
+        heads = [
+            (s.rank != first, s.waiting[0].arrived, i)
+            for i, s in enumerate(self._streams)
+            if s.waiting and s.key not in busy
+        ]
         return self._streams[min(heads)[2]].key if heads else None
 
     def waiting_rows(self, key: EncoderKey) -> int:

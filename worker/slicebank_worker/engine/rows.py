@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicebank_imaging.pixels import CTSlice
-from slicebank_imaging.resize import resize_hu
+from slicebank_imaging.resize import Interpolation, resize_hu
 from slicebank_imaging.thumbnails import jpeg_thumbnail
 from slicebank_imaging.windows import Window
 from slicebank_worker.engine.host_rows import resize_windows
@@ -27,12 +27,14 @@ class RowSpec:
         size: side of a row, pixels.
         hounsfield: rows are float32 in [0, 1] over the window instead of 8-bit grey.
         thumbnails: make a picture of the slice in its first window.
+        interpolation: of the resize.
     """
 
     windows: tuple[Window, ...]
     size: int
     hounsfield: bool
     thumbnails: bool
+    interpolation: Interpolation = Interpolation.BILINEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,13 @@ def prepare_slice(ct: CTSlice, spec: RowSpec, *, on_device: bool = False) -> Pre
     shown: NDArray[np.uint8] | None = None
     if spec.hounsfield:
         hu = ct.hounsfield()
-        parcel = np.stack([resize_hu(_unit(hu, window), spec.size) for window in spec.windows])
+        parcel = np.stack([resize_hu(_unit(hu, window), spec.size, spec.interpolation) for window in spec.windows])
     elif on_device and ct.stored.dtype.itemsize <= 2:
-        parcel = StoredSlice(ct, spec.windows, spec.size)
+        parcel = StoredSlice(ct, spec.windows, spec.size, spec.interpolation)
     else:
         rendered = [ct.render(window) for window in spec.windows]
         shown = rendered[0]
-        parcel = resize_windows(rendered, spec.size)
+        parcel = resize_windows(rendered, spec.size, spec.interpolation)
     thumbnail = None
     if spec.thumbnails:
         if shown is None:
@@ -80,7 +82,8 @@ def prepare_slice(ct: CTSlice, spec: RowSpec, *, on_device: bool = False) -> Pre
 def make_rows(parcel: Parcel) -> Rows:
     """The rows (W, S, S) of a parcel."""
     if isinstance(parcel, StoredSlice):
-        return resize_windows([parcel.ct.render(window) for window in parcel.windows], parcel.size)
+        rendered = [parcel.ct.render(window) for window in parcel.windows]
+        return resize_windows(rendered, parcel.size, parcel.interpolation)
     return parcel
 
 

@@ -5,16 +5,18 @@ Memory is bounded by the two look-aheads, whatever the length of the series.
 
 from __future__ import annotations
 
-import contextvars
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 from slicebank_imaging.errors import ImagingError
 from slicebank_imaging.pixels import CTSlice
+from slicebank_worker.engine.decode_ahead import DecodeAhead
 from slicebank_worker.engine.engine import Engine
 from slicebank_worker.engine.lanes import RowStream
 from slicebank_worker.engine.parcels import Encoded, Features
@@ -22,6 +24,8 @@ from slicebank_worker.engine.rows import PreparedSlice, RowSpec, prepare_slice
 
 # One slice more than the decoders hold keeps them busy while the job hands a slice on.
 _SPARE_SLICES = 1
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,24 @@ class SkippedSlice:
     detail: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadSlice(Generic[T]):
+    """One slice of a scan, decoded.
+
+    Attributes:
+        index: 0-based position in the stack.
+        prepared: what was made of it.
+        times: where its time went; none on the device.
+    """
+
+    index: int
+    prepared: T
+    times: SliceTimes
+
+
 @dataclass(frozen=True, slots=True)
-class _Decoded:
-    prepared: PreparedSlice
+class _Decoded(Generic[T]):
+    prepared: T
     decode_s: float
     transform_s: float
 
@@ -82,7 +101,7 @@ class _Waiting:
     """A slice whose rows are with the engine."""
 
     index: int
-    decoded: _Decoded
+    decoded: _Decoded[PreparedSlice]
     decode_wait_s: float
     encoded: Future[Encoded]
 
@@ -111,7 +130,7 @@ class SeriesEncoder:
 
     @property
     def slices(self) -> int:
-        """Slices encoded up to now."""
+        """Slices encoded, or read into scans, up to now."""
         with self._lock:
             return self._slices
 
@@ -132,19 +151,14 @@ class SeriesEncoder:
             spec: what the encoder reads.
             stream: the job's place in the engine.
         """
-        decode_ahead = self._decode_threads + _SPARE_SLICES
-        encode_ahead = max(2, -(-self.engine.rows_in_hand // len(spec.windows)))
-        decoding: deque[tuple[int, Future[_Decoded]]] = deque()
+        encode_ahead = max(2, -(-self.engine.rows_in_hand(stream.key) // len(spec.windows)))
+        decoding = self._ahead(load, n_slices, partial(prepare_slice, spec=spec, on_device=self._rows_on_device))
         encoding: deque[_Waiting] = deque()
-        upcoming = iter(range(n_slices))
         try:
             while True:
-                while len(decoding) < decode_ahead and (index := next(upcoming, None)) is not None:
-                    decoding.append(
-                        (index, self._decoders.submit(contextvars.copy_context().run, self._decode, load, index, spec))
-                    )
+                decoding.fill()
                 if decoding and len(encoding) < encode_ahead:
-                    index, future = decoding.popleft()
+                    index, future = decoding.pop()
                     started = time.perf_counter()
                     try:
                         decoded = future.result()
@@ -161,14 +175,49 @@ class SeriesEncoder:
                 while encoding and encoding[0].encoded.done():
                     yield self._finished(encoding.popleft())
         finally:
-            for _, future in decoding:
-                future.cancel()
+            decoding.cancel()
 
-    def _decode(self, load: Callable[[int], CTSlice], index: int, spec: RowSpec) -> _Decoded:
+    def read(
+        self, load: Callable[[int], CTSlice], n_slices: int, prepare: Callable[[CTSlice], T]
+    ) -> Iterator[ReadSlice[T] | SkippedSlice]:
+        """Yields the slices of a series in order, for an encoder that needs all of them at once.
+
+        Args:
+            load: gives slice i of the stack; called on the decoding threads.
+            n_slices: how many there are.
+            prepare: makes of a slice what is needed of it; called on the decoding threads.
+        """
+        decoding = self._ahead(load, n_slices, prepare)
+        try:
+            decoding.fill()
+            while decoding:
+                index, future = decoding.pop()
+                started = time.perf_counter()
+                try:
+                    decoded = future.result()
+                except ImagingError as error:
+                    yield SkippedSlice(index, str(error))
+                else:
+                    waited = time.perf_counter() - started
+                    with self._lock:
+                        self._slices += 1
+                    times = SliceTimes(decoded.decode_s, decoded.transform_s, waited, 0.0, 0.0)
+                    yield ReadSlice(index, decoded.prepared, times)
+                decoding.fill()
+        finally:
+            decoding.cancel()
+
+    def _ahead(
+        self, load: Callable[[int], CTSlice], n_slices: int, prepare: Callable[[CTSlice], T]
+    ) -> DecodeAhead[_Decoded[T]]:
+        ahead = self._decode_threads + _SPARE_SLICES
+        return DecodeAhead(self._decoders, ahead, partial(self._decode, load, prepare), n_slices)
+
+    def _decode(self, load: Callable[[int], CTSlice], prepare: Callable[[CTSlice], T], index: int) -> _Decoded[T]:
         started = time.perf_counter()
         ct = load(index)
         loaded = time.perf_counter()
-        prepared = prepare_slice(ct, spec, on_device=self._rows_on_device)
+        prepared = prepare(ct)
         ended = time.perf_counter()
         with self._lock:
             self._decoding_s += ended - started

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from slicebank_imaging.errors import ImagingError
+from slicebank_imaging.resize import Interpolation
 from slicebank_imaging.windows import Window
 from slicebank_store.bags import BagFile, BagHeader, BagSlice, BagWriter, SkippedSlice
 from slicebank_store.blobs.keys import bag_key, pixels_key
@@ -16,12 +17,13 @@ from slicebank_store.catalogue.records import BagRecord, JobRecord
 from slicebank_store.recipe import Recipe
 from slicebank_store.types import JSON, BagLevel, JobKind, Priority
 from slicebank_worker import __version__
-from slicebank_worker.engine import EncoderKey
+from slicebank_worker.engine import EncoderKey, RowStream
 from slicebank_worker.engine.rows import RowSpec
 from slicebank_worker.engine.series import EncodedSlice, SeriesEncoder
-from slicebank_worker.errors import DecodeShare
+from slicebank_worker.jobs.missing import MissingSlices
 from slicebank_worker.jobs.patience import patiently
 from slicebank_worker.jobs.pixels import LoadSlice, PixelKeeper, open_slices
+from slicebank_worker.jobs.scan import ScanJob
 from slicebank_worker.leases import Hold
 from slicebank_worker.runtime import Runtime
 
@@ -60,13 +62,6 @@ class Embedder:
 
     def _encode(self, hold: Hold, load: LoadSlice, manifest: JSON, recipe: Recipe, part: Path) -> BagFile:
         job = hold.lease.job
-        n_slices = len(manifest["slices"])
-        spec = RowSpec(
-            windows=tuple(Window(w.name, w.low, w.high) for w in recipe.windows),
-            size=recipe.size,
-            hounsfield=recipe.input_kind == "hu",
-            thumbnails=self._runtime.settings.thumbnails,
-        )
         header = BagHeader.from_manifest(
             manifest,
             name=job.bag_id or "",
@@ -75,29 +70,54 @@ class Embedder:
             software=f"slicebank {__version__}",
             created_at=time.time(),
         )
-        writer = BagWriter(part, header, n_slices=n_slices, n_windows=len(spec.windows), dim=job.params["dim"])
+        n_windows = max(1, len(recipe.windows))
+        writer = BagWriter(part, header, n_slices=len(header.slices), n_windows=n_windows, dim=job.params["dim"])
         key = EncoderKey(recipe.encoder, recipe.weights_digest, recipe.precision)
-        missing = _Missing(header.slices, self._runtime.settings.missing_share)
-        padding_pixels = 0
+        missing = MissingSlices(header.slices, self._runtime.settings.missing_share)
         with self._series.engine.stream(key, interactive=job.priority is Priority.INTERACTIVE) as stream:
-            for done, item in enumerate(self._series.run(load, n_slices, spec, stream), start=1):
-                hold.check()
-                hold.progress(done, n_slices, "slices")
-                if isinstance(item, EncodedSlice):
-                    writer.append_slice(item.index, item.features, item.thumbnail)
-                    padding_pixels += item.padding_pixels
-                    for name, seconds in asdict(item.times).items():
-                        hold.add(name, seconds)
-                else:
-                    missing.add(item.index, item.detail)
+            if recipe.volume is None:
+                padding_pixels = self._encode_slices(hold, load, recipe, stream, writer, missing)
+            else:
+                scan = ScanJob(self._series, hold, thumbnails=self._runtime.settings.thumbnails)
+                padding_pixels = scan.encode(load, manifest, recipe.volume, stream, writer, missing)
         rescale = {**manifest["rescale"], "padding_pixels": padding_pixels}
         with hold.stage("write_s"):
             return writer.close(self._series.engine.numerics(key), missing.skipped, rescale=rescale)
 
+    def _encode_slices(
+        self,
+        hold: Hold,
+        load: LoadSlice,
+        recipe: Recipe,
+        stream: RowStream,
+        writer: BagWriter,
+        missing: MissingSlices,
+    ) -> int:
+        """Writes the rows of every slice; gives how many pixels were padding."""
+        spec = RowSpec(
+            windows=tuple(Window(w.name, w.low, w.high) for w in recipe.windows),
+            size=recipe.size,
+            hounsfield=recipe.input_kind == "hu",
+            thumbnails=self._runtime.settings.thumbnails,
+            interpolation=Interpolation.of_resize(recipe.resize),
+        )
+        n_slices, padding_pixels = missing.n_slices, 0
+        for done, item in enumerate(self._series.run(load, n_slices, spec, stream), start=1):
+            hold.check()
+            hold.progress(done, n_slices, "slices")
+            if isinstance(item, EncodedSlice):
+                writer.append_slice(item.index, item.features, item.thumbnail)
+                padding_pixels += item.padding_pixels
+                for name, seconds in asdict(item.times).items():
+                    hold.add(name, seconds)
+            else:
+                missing.add(item.index, item.detail)
+        return padding_pixels
+
     def _load_all(self, hold: Hold, load: LoadSlice, manifest: JSON) -> list[SkippedSlice]:
         """Loads every slice once, for whoever keeps it on the way."""
         slices = tuple(BagSlice.from_dict(value) for value in manifest["slices"])
-        missing = _Missing(slices, self._runtime.settings.missing_share)
+        missing = MissingSlices(slices, self._runtime.settings.missing_share)
         for index in range(len(slices)):
             hold.check()
             try:
@@ -175,27 +195,6 @@ class Embedder:
         path = self._runtime.scratch / name
         stack.callback(path.unlink, missing_ok=True)
         return path
-
-
-class _Missing:
-    """Slices that could not be decoded, as long as there are few of them."""
-
-    def __init__(self, slices: tuple[BagSlice, ...], share: float) -> None:
-        self._slices = slices
-        self._most = share * len(slices)
-        self.skipped: list[SkippedSlice] = []
-
-    def add(self, index: int, detail: str) -> None:
-        """Notes one.
-
-        Raises:
-            DecodeShare: there are more than a bag may lack.
-        """
-        self.skipped.append(SkippedSlice(index, self._slices[index].sop_instance_uid, detail))
-        if len(self.skipped) > self._most:
-            raise DecodeShare(
-                f"{len(self.skipped)} of {len(self._slices)} slices could not be decoded, more than {self._most:g}; the last: {detail}"
-            )
 
 
 def _result(bag: BagRecord) -> JSON:
