@@ -21,6 +21,7 @@ _HU_STATISTICS = EncoderCard(
     parameters=0,
     weights=WeightsState.NONE,
     weights_digest="0721af62e4489cffa8e42207d9c5cd2050f70d2e35dd99488e75ccbd0332b0a4",
+    row_bytes=3_000_000,
     trained=False,
 )
 
@@ -40,6 +41,7 @@ _DUMMY = EncoderCard(
     parameters=0,
     weights=WeightsState.NONE,
     weights_digest="1e54a2271b035eb74d36444e488e6a023bc6f1516bacfd1a4bd96c0900a2db64",
+    row_bytes=100_000,
     trained=False,
 )
 
@@ -63,6 +65,7 @@ _DUMMY_SCAN = replace(
     windows=(),
     description="A fixed random projection of cell means of a whole scan, for tests of everything around an encoder of scans.",
     weights_digest="23eca528ea28bd8231a3b40180c15dca1312966269a73a4e81a0dc2c1862dfa5",
+    row_bytes=7_000_000,
     volume=VolumeSpec(
         axes="RAS",
         spacing_mm=(6.0, 6.0, 8.0),
