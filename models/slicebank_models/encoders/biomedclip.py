@@ -36,7 +36,8 @@ class VisualTower(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Turns (B, 3, S, S) float32 into (B, 512) float32."""
         patches = self.trunk.patch_embed(images)  # (B, (S / 16)^2, 768)
-        tokens = torch.cat([self.trunk.cls_token.expand(len(images), -1, -1), patches], dim=1) + self.trunk.pos_embed
+        cls_token = self.trunk.get_parameter("cls_token").expand(len(images), -1, -1)
+        tokens = torch.cat([cls_token, patches], dim=1) + self.trunk.get_parameter("pos_embed")
         for block in self.trunk.blocks:
             tokens = _add_branches(block, tokens)
         projected: Tensor = self.head(self.trunk.norm(tokens[:, 0]))

@@ -11,6 +11,8 @@ from slicebank_models.errors import UnknownArchitecture
 FAMILY_MODULES = (
     "mambaout",
     "vit_moco",
+    "biomedclip",
+    "sam2",
     "ct_clip",
     "dinov2",
     "timm_model",

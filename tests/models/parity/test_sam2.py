@@ -1,0 +1,63 @@
+"""SAM 2's image encoder against the official code's numbers, from a checkpoint in the official form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from slicebank_models.builtin.sam2 import CARDS
+from slicebank_models.loading import install_encoder, load_encoder
+from slicebank_models.registry import EncoderRegistry
+from tests.models.parity.formula import parity_rows, parity_tensor
+from tests.models.parity.goldens import MOST_ERROR, Golden, read_golden, relative_error
+
+
+def official_state(golden: Golden, used: str) -> dict[str, Tensor]:
+    """Values by formula under `used`, and zeros that take no memory for the rest."""
+    return {
+        name: parity_tensor(name, shape) if name.startswith(used) else torch.zeros(()).expand(shape)
+        for name, shape, _ in golden.parameters
+    }
+
+
+def error_of(golden: Golden, checkpoint: Path, architecture: str, size: int = 224) -> float:
+    """Installs the checkpoint, loads the encoder and compares it."""
+    card = next(card for card in CARDS if card.id == architecture)
+    registry = EncoderRegistry(checkpoint.parent / "encoders")
+    complete, report = install_encoder(registry, replace(card, id="under-test", input_size=size), checkpoint)
+    assert len(report.mapped) + len(report.dropped) == len(golden.parameters)
+    assert {entry.reason for entry in report.dropped} == {"prompt encoder", "mask decoder", "memory of video frames"}
+    encoder = load_encoder(complete, registry.folder)
+    with torch.inference_mode():
+        features = torch.cat([encoder(row[None]) for row in parity_rows(size)])
+    return relative_error(features, golden.features)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size"),
+    [
+        ("sam2_hiera_tiny", 224),
+        pytest.param("sam2_hiera_tiny", 1024, marks=pytest.mark.slow),
+        ("sam2_hiera_small", 224),
+        pytest.param("sam2_hiera_base_plus", 224, marks=pytest.mark.slow),
+        pytest.param("sam2_hiera_large", 224, marks=pytest.mark.slow),
+    ],
+)
+def test_features_are_those_of_the_official_code(architecture: str, size: int, tmp_path: Path) -> None:
+    golden = read_golden(architecture if size == 224 else f"{architecture}_{size}")
+    checkpoint = tmp_path / "sam2.pt"
+    torch.save({"model": official_state(golden, "image_encoder.")}, checkpoint)
+    assert error_of(golden, checkpoint, architecture, size) <= MOST_ERROR
+
+
+def test_a_file_of_transformers_gives_what_transformers_gives(tmp_path: Path) -> None:
+    golden = read_golden("sam2_hiera_tiny_transformers")
+    checkpoint = tmp_path / "model.safetensors"
+    state = official_state(golden, "vision_encoder.")
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, checkpoint)
+    assert error_of(golden, checkpoint, "sam2_hiera_tiny") <= MOST_ERROR
