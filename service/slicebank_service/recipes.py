@@ -8,6 +8,7 @@ from typing import Any
 from slicebank_imaging.errors import BadOption
 from slicebank_models.cards import EncoderCard, InputKind, WeightsState
 from slicebank_models.errors import WeightsMissing
+from slicebank_models.missing_weights import how_to_get
 from slicebank_models.volume_spec import VolumeSpec
 from slicebank_service.errors import BadRequest
 from slicebank_store.recipe import NO_QUANTISATION, QUANTISATION, Recipe, RecipeWindow
@@ -35,7 +36,7 @@ def recipe_of(
 
     if card.weights is WeightsState.MISSING:
         raise WeightsMissing(
-            f"the weights of encoder {card.id} are not installed here; add them with `slicebank encoders add`, or choose another encoder"
+            f"The weights of encoder {card.id} are not here. {how_to_get(card)} Or choose another encoder."
         )
     if precision not in card.precisions:
         raise BadRequest(f"encoder {card.id} offers the precisions {', '.join(card.precisions)}")

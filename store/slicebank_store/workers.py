@@ -47,6 +47,7 @@ class WorkerStatus:
         seen_at: when it said this.
         jobs: jobs in hand.
         encoders: ids of the encoders in its memory.
+        lacking: ids of encoders that jobs asked it for and whose weights it does not have.
         rows_total: rows encoded since it started.
         rows_per_second: rows encoded a second.
         window_s: length of the window, seconds.
@@ -63,6 +64,7 @@ class WorkerStatus:
     seen_at: float
     jobs: int = 0
     encoders: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
     rows_total: int = 0
     rows_per_second: float = 0.0
     window_s: float = 0.0

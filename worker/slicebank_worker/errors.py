@@ -4,7 +4,9 @@ WorkerError
 ├── JobError                the job cannot go on as it is; carries a code and whether another attempt may help
 │   ├── DecodeShare         too many slices of the series failed to decode
 │   ├── StagingMissing      the uploaded files are gone
-│   ├── EncoderUnavailable  the encoder's weights cannot be loaded
+│   ├── EncoderUnavailable  the encoder has other weights than the job wants, or cannot be built
+│   ├── WeightsLacking      the encoder's weights are not on this machine, or are damaged
+│   ├── PullFailed          an encoder could not be pulled; the code says why
 │   ├── BagMissing          a bag that the job needs was deleted
 │   ├── HeadMissing         the head is not there
 │   ├── PixelsMissing       the kept pixels of the series cannot be read
@@ -59,6 +61,24 @@ class EncoderUnavailable(JobError):
 
     code = "encoder_unavailable"
     retryable = False
+
+
+class WeightsLacking(JobError):
+    """The weights of the job's encoder are not on this machine, or are damaged; the same worker will not find them by trying again."""
+
+    code = "weights_missing"
+    retryable = False
+
+
+class PullFailed(JobError):
+    """An encoder could not be pulled; the code is that of the error that says why."""
+
+    code = "pull_failed"
+
+    def __init__(self, detail: str, code: str, *, retryable: bool) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.retryable = retryable
 
 
 class BagMissing(JobError):

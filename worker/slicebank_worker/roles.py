@@ -11,23 +11,23 @@ from dataclasses import dataclass
 import structlog
 import torch
 
-from slicebank_models.errors import UnknownEncoder
-from slicebank_models.inference import FrozenEncoder
-from slicebank_models.loading import load_encoder
+from slicebank_models.errors import BadCard, UnknownEncoder
 from slicebank_models.registry import DEFAULT_ENCODER
 from slicebank_store.pacs.sources import load_sources
+from slicebank_store.types import JobKind
 from slicebank_store.workers import WorkerStatus
 from slicebank_worker.batching import batch_memory, limits_of
 from slicebank_worker.device import Runners, plan_runners
+from slicebank_worker.encoder_loading import EncoderLoader
 from slicebank_worker.engine import EncoderKey, EngineLimits
 from slicebank_worker.engine.series import SeriesEncoder
-from slicebank_worker.errors import EncoderUnavailable
-from slicebank_worker.feeding import LoadEncoder, start_engine
+from slicebank_worker.feeding import start_engine
 from slicebank_worker.gauge import Gauge
 from slicebank_worker.jobs.embed import Embedder
 from slicebank_worker.jobs.imports import Importer, takes_study_in
 from slicebank_worker.jobs.outcome import JobRunner
 from slicebank_worker.jobs.predict import Predictor
+from slicebank_worker.jobs.pull import Puller
 from slicebank_worker.jobs.train import Trainer
 from slicebank_worker.leases import Hold
 from slicebank_worker.metrics import EngineCollector
@@ -76,43 +76,28 @@ def open_role(runtime: Runtime, role: Role) -> Iterator[RoleService]:
 def _embedding(runtime: Runtime) -> Iterator[RoleService]:
     settings = runtime.settings
     plan = plan_runners(settings)
-    engine = start_engine(plan, _loader(runtime), _limiter(runtime, plan))
+    loader = EncoderLoader(runtime.registry, runtime.name)
+    engine = start_engine(plan, loader, _limiter(runtime, plan))
     try:
         default = runtime.registry.get(DEFAULT_ENCODER)
         engine.warm(EncoderKey(default.id, default.weights_digest, "standard"))
         series = SeriesEncoder(engine, runtime.decoders, settings.decode_threads, rows_on_device=plan.on_gpu)
-        describe = _embed_status(runtime, series, plan)
+        describe = _embed_status(runtime, series, plan, loader)
         runtime.metrics.register(
             EngineCollector(engine.usage, lambda: series.slices, lambda: series.decoding_s, settings.decode_threads)
         )
         importer = Importer(runtime, load_sources(settings))
         embedder = Embedder(runtime, series)
+        puller = Puller(runtime)
 
         def run(hold: Hold) -> bool:
+            if hold.lease.job.kind is JobKind.PULL:
+                return puller.run(hold)
             return importer.run(hold) if takes_study_in(hold.lease.job) else embedder.run(hold)
 
         yield RoleService(run, concurrency=settings.jobs_at_once, describe=describe)
     finally:
         engine.close()
-
-
-def _loader(runtime: Runtime) -> LoadEncoder:
-    def load(key: EncoderKey, device: torch.device) -> FrozenEncoder:
-        card = runtime.registry.get(key.encoder)
-        if card.weights_digest != key.weights_digest:
-            raise EncoderUnavailable(
-                f"encoder {key.encoder} has other weights here than when the series was taken in; upload the series again"
-            )
-        encoder = FrozenEncoder(
-            card,
-            load_encoder(card, runtime.registry.folder),
-            device=device,
-            precision="fp32" if key.precision == "fp32" else "standard",
-        )
-        log.info("encoder_loaded", encoder=card.id, **encoder.numerics)
-        return encoder
-
-    return load
 
 
 def _limiter(runtime: Runtime, plan: Runners) -> Callable[[EncoderKey], EngineLimits]:
@@ -121,7 +106,7 @@ def _limiter(runtime: Runtime, plan: Runners) -> Callable[[EncoderKey], EngineLi
     def limits(key: EncoderKey) -> EngineLimits:
         try:
             return limits_of(runtime.registry.get(key.encoder), plan, memory)
-        except UnknownEncoder:  # the job hears so when the encoder is loaded
+        except (UnknownEncoder, BadCard):  # the job hears so when the encoder is loaded
             return plan.limits
 
     return limits
@@ -137,7 +122,9 @@ def _plain_status(runtime: Runtime, role: Role) -> Callable[[], WorkerStatus]:
     return describe
 
 
-def _embed_status(runtime: Runtime, series: SeriesEncoder, plan: Runners) -> Callable[[], WorkerStatus]:
+def _embed_status(
+    runtime: Runtime, series: SeriesEncoder, plan: Runners, loader: EncoderLoader
+) -> Callable[[], WorkerStatus]:
     started = time.time()
     engine = series.engine
     gauge = Gauge(engine.usage, lambda: series.decoding_s, runtime.settings.decode_threads)
@@ -153,6 +140,7 @@ def _embed_status(runtime: Runtime, series: SeriesEncoder, plan: Runners) -> Cal
             seen_at=time.time(),
             jobs=runtime.leases.held,
             encoders=engine.encoders,
+            lacking=loader.lacking,
             rows_total=usage.rows,
             rows_per_second=reading.rows_per_second,
             window_s=reading.window_s,

@@ -64,6 +64,7 @@ class EncoderList(BaseModel):
     """All encoders, the default first."""
 
     items: list[EncoderView]
+    problems: dict[str, str] = Field(description="Registered cards that cannot be read: a sentence by id.")
 
 
 class PullAsked(BaseModel):

@@ -18,6 +18,7 @@ class WorkerView(BaseModel):
     seen_at: str = Field(description="When it last reported, by its own clock.")
     jobs: int = Field(description="Jobs in hand.")
     encoders: list[str] = Field(description="Encoders in its memory.")
+    lacking: list[str] = Field(description="Encoders that jobs asked it for and whose weights it does not have.")
     rows_total: int = Field(description="Rows encoded since it started.")
     rows_per_second: float
     window_s: float = Field(description="Length of the window, seconds.")
@@ -43,6 +44,7 @@ def worker_view(status: WorkerStatus) -> WorkerView:
         seen_at=iso(status.seen_at),
         jobs=status.jobs,
         encoders=status.encoders,
+        lacking=status.lacking,
         rows_total=status.rows_total,
         rows_per_second=status.rows_per_second,
         window_s=status.window_s,

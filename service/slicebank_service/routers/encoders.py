@@ -34,7 +34,10 @@ router = APIRouter(prefix="/encoders", tags=["encoders"])
 def list_encoders(context: Ctx) -> EncoderList:
     """Lists the encoders, the default first."""
     registry = context.registry
-    return EncoderList(items=[encoder_view(card, registered=registry.registered(card.id)) for card in registry.cards()])
+    return EncoderList(
+        items=[encoder_view(card, registered=registry.registered(card.id)) for card in registry.cards()],
+        problems=registry.problems(),
+    )
 
 
 @router.get("/{encoder_id}")

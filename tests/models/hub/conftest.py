@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import constants
 from safetensors.torch import load, save
 
 from slicebank_models.cards import EncoderCard, draft_card
 from slicebank_models.registry import DEFAULT_ENCODER, EncoderRegistry
 from slicebank_models.weights_source import WeightsSource
-from tests.models.hub.local_hub import LocalHub, local_hub
+from tests.models.hub.local_hub import LocalHub, forget_accounts, local_hub
 
 REPO = "lab/dummy"
 FILE = "weights/dummy.safetensors"
@@ -27,11 +26,7 @@ def hub() -> Iterator[LocalHub]:
 
 @pytest.fixture(autouse=True)
 def no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs the tests may be logged in at the real hub, or sit behind a proxy."""
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no_token"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    forget_accounts(monkeypatch, tmp_path)
 
 
 @pytest.fixture(scope="session")

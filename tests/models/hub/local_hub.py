@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote
+
+import pytest
+from huggingface_hub import constants
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_token_of_an_account"
@@ -40,6 +44,7 @@ class LocalHub:
         gated: Repositories whose terms must be accepted; `TOKEN` is an account that did.
         cuts: After how many bytes the next downloads are cut, one entry each.
         lies: What large files are replaced by on their way.
+        down: Answers every request with status 502.
     """
 
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -48,6 +53,7 @@ class LocalHub:
     gated: set[str] = field(default_factory=set)
     cuts: list[int] = field(default_factory=list)
     lies: dict[bytes, bytes] = field(default_factory=dict)
+    down: bool = False
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
     storage: str = ""
@@ -67,14 +73,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         self._note()
-        if match := _RESOLVE.fullmatch(self.path):
+        if self.hub.down:
+            self._answer(502)
+        elif match := _RESOLVE.fullmatch(self.path):
             self._resolve(**{name: unquote(part) for name, part in match.groupdict().items()})
         else:
             self._answer(404)
 
     def do_GET(self) -> None:
         self._note()
-        if match := _RESOLVE.fullmatch(self.path):
+        if self.hub.down:
+            self._answer(502)
+        elif match := _RESOLVE.fullmatch(self.path):
             self._resolve(**{name: unquote(part) for name, part in match.groupdict().items()})
         elif match := _INFO.fullmatch(self.path.partition("?")[0]):
             self._info(**match.groupdict())
@@ -164,6 +174,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""
+
+
+def forget_accounts(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Whoever runs the tests may be logged in at the real hub, or sit behind a proxy."""
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "no_token"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
 
 
 @contextmanager
