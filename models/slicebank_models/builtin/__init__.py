@@ -4,7 +4,7 @@ Published encoders are listed before anybody has pulled their weights; networks 
 `<architecture>.untrained`.
 """
 
-from slicebank_models.builtin import baselines, biomedclip, ct_clip, mambaout, sam2, vit_moco
+from slicebank_models.builtin import baselines, biomedclip, ct_clip, dino, libraries, mambaout, sam2, vit_moco
 
 DEFAULT_ENCODER = "mambaout_femto.untrained"
 
@@ -14,5 +14,7 @@ BUILTIN_CARDS = (
     *ct_clip.CARDS,
     *biomedclip.CARDS,
     *sam2.CARDS,
+    *dino.CARDS,
+    *libraries.CARDS,
     *baselines.CARDS,
 )
