@@ -4,7 +4,18 @@ Published encoders are listed before anybody has pulled their weights; networks 
 `<architecture>.untrained`.
 """
 
-from slicebank_models.builtin import baselines, biomedclip, ct_clip, dino, libraries, mambaout, sam2, vit_moco
+from slicebank_models.builtin import (
+    baselines,
+    biomedclip,
+    ct_clip,
+    ct_fm,
+    dino,
+    libraries,
+    mambaout,
+    merlin,
+    sam2,
+    vit_moco,
+)
 
 DEFAULT_ENCODER = "mambaout_femto.untrained"
 
@@ -12,6 +23,8 @@ BUILTIN_CARDS = (
     *mambaout.CARDS,
     *vit_moco.CARDS,
     *ct_clip.CARDS,
+    *merlin.CARDS,
+    *ct_fm.CARDS,
     *biomedclip.CARDS,
     *sam2.CARDS,
     *dino.CARDS,

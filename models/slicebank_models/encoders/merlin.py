@@ -6,7 +6,6 @@ the feature, as the last layer gives them; the official code divides them by the
 """
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -125,11 +124,10 @@ def _key(key: str) -> str | DroppedKey:
         return DroppedKey(key, "text encoder")
     if key == "logit_scale":
         return DroppedKey(key, "temperature of the contrastive training")
+    name = key
     for prefix in _IMAGE_PREFIXES:
-        key = key.removeprefix(prefix)
-    if key.startswith("classifier."):
-        return DroppedKey(key, "classifier of phenotypes or diseases")
-    return key
+        name = name.removeprefix(prefix)
+    return DroppedKey(key, "classifier of phenotypes or diseases") if name.startswith("classifier.") else name
 
 
 def _key_rules(architecture: str, keys: frozenset[str]) -> KeyRule:
