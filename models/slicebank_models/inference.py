@@ -43,7 +43,7 @@ def has_native_bfloat16(device: torch.device, cpu_info: Path = CPU_INFO) -> bool
 
 
 class FrozenEncoder:
-    """Runs one encoder without gradients, channels last, in the precision that was asked for.
+    """Runs one encoder without gradients, channels last (volumes: as they come), in the precision that was asked for.
 
     `standard` means bfloat16 matrices where the device has bfloat16 in hardware, else float32; `fp32` means float32
     throughout (TF32 off). Encoders of HU rows and those that only count always run in float32.
@@ -70,7 +70,11 @@ class FrozenEncoder:
         if low and has_native_bfloat16(self.device):
             self.dtype = torch.bfloat16
             module.lower(self.dtype)
-        self._module = module.eval().to(self.device).to(memory_format=torch.channels_last)
+        self._channels_last = (
+            card.input_kind is not InputKind.VOLUME
+        )  # of four dimensions; convolutions of volumes have five
+        module = module.eval().to(self.device)
+        self._module = module.to(memory_format=torch.channels_last) if self._channels_last else module
 
     @property
     def dim(self) -> int:
@@ -84,7 +88,7 @@ class FrozenEncoder:
         return {
             "device": name,
             "dtype": str(self.dtype).removeprefix("torch."),
-            "channels_last": True,
+            "channels_last": self._channels_last,
             "torch": torch.__version__,
         }
 

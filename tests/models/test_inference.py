@@ -1,13 +1,16 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from slicebank_models.encoders.scan_encoder import ScanEncoder
 from slicebank_models.errors import BadRows
 from slicebank_models.inference import FrozenEncoder, Precision, has_native_bfloat16
 from slicebank_models.loading import load_encoder
 from slicebank_models.registry import DEFAULT_ENCODER, EncoderRegistry
+from slicebank_models.volume_spec import VolumeSpec
 
 
 def frozen(name: str, precision: Precision = "standard", device: str = "cpu") -> FrozenEncoder:
@@ -129,3 +132,25 @@ def test_a_gpu_agrees_with_the_cpu() -> None:
     mean = reference.mean(axis=0)
     assert centred_cosines(frozen(DEFAULT_ENCODER, "fp32", "cuda").encode(rows), reference, mean).min() > 0.9999
     assert centred_cosines(frozen(DEFAULT_ENCODER, "standard", "cuda").encode(rows), reference, mean).min() > 0.998
+
+
+class Convolved(ScanEncoder):
+    """A convolution of volumes, whose weights have five dimensions."""
+
+    def __init__(self, spec: VolumeSpec) -> None:
+        super().__init__(dim=2, spec=spec)
+        self.trunk = torch.nn.Conv3d(1, 2, 3)
+
+    def forward(self, volumes: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.trunk(volumes.unsqueeze(1)).mean(dim=(2, 3, 4))
+        return features
+
+
+def test_volumes_are_taken_as_they_come() -> None:
+    card = EncoderRegistry().get("dummy_scan")
+    assert card.volume is not None
+    encoder = FrozenEncoder(replace(card, dim=2), Convolved(card.volume))
+    assert encoder.numerics["channels_last"] is False
+    assert encoder.encode(np.zeros((1, *card.volume.size), np.float32)).shape == (1, 2)
+    with pytest.raises(BadRows, match="64, 64, 48"):
+        encoder.encode(np.zeros((1, 64, 64), np.float32))
