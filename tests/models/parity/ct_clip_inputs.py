@@ -86,4 +86,4 @@ def volume_spec(size: tuple[int, int, int]) -> VolumeSpec:
 
 
 SMALL = Comparison("ct_clip_small", (30, 120, 120), 1, 6, token_step=36, code_step=1)
-REAL = Comparison("ct_clip", (240, 480, 480), 4, 6, token_step=4608, code_step=7)
+REAL = Comparison("ct_clip", (240, 480, 480), 4, 12, token_step=4608, code_step=7)
