@@ -11,9 +11,12 @@ from slicebank_models.errors import UnknownArchitecture
 FAMILY_MODULES = (
     "mambaout",
     "vit_moco",
+    "vmamba",
     "biomedclip",
     "sam2",
     "ct_clip",
+    "merlin",
+    "ct_fm",
     "dinov2",
     "timm_model",
     "hf_model",

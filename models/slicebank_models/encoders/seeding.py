@@ -26,7 +26,9 @@ GAIN = 1.0
 # Residual branches: the last linear layer of each block starts small, so that a deep untrained network neither
 # drowns its input under its own branches nor amplifies rounding (as in GPT-2 and fixup initialisations).
 BRANCH_GAIN = 0.35
-_BRANCH_ENDS = ("fc2.weight", "attn.proj.weight")
+_BRANCH_ENDS = ("fc2.weight", "attn.proj.weight", "op.out_proj.weight")
+# Matrices of several directions in one tensor: each is multiplied from its last axis.
+_STACKED = ("op.x_proj_weight", "op.dt_projs_weight")
 # Stems of convolutions and ReLU halve the variance at each layer unless weights make up for it (He et al. 2015); an
 # image that arrives too small is drowned by the position embedding.
 STEM_GAIN = math.sqrt(2.0)
@@ -64,7 +66,7 @@ def seeded_tensor(seed: int, name: str, shape: tuple[int, ...]) -> Tensor:
         return torch.zeros(shape)
     if len(shape) <= 1:
         return torch.ones(shape)
-    fan_in = math.prod(shape[1:])
+    fan_in = shape[-1] if name.endswith(_STACKED) else math.prod(shape[1:])
     gain = STEM_GAIN if name.startswith(_STEM) else BRANCH_GAIN if name.endswith(_BRANCH_ENDS) else GAIN
     return torch.from_numpy(seeded_uniform(seed, name, shape, gain * math.sqrt(3.0 / fan_in)))
 

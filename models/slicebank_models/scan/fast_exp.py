@@ -7,6 +7,7 @@ rounding. Float64 takes the C library's functions, which gradient checks need an
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -36,12 +37,17 @@ _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9 = (
         0.0052326657572720845,
     )
 )
-_HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
+_ONE = np.float32(1.0)
 # Multiplies and adds may be fused; sums keep their order, so that features are the same whatever the vector width.
 FUSED = {"contract"}
 
+_Decorator = Callable[[Callable[..., Any]], Any]
+_intrinsic: _Decorator = intrinsic
+_get_function: Callable[..., Any] = cgutils.get_or_insert_function
+_inner: _Decorator = numba.njit(fastmath=FUSED, nogil=True, error_model="numpy")
 
-@intrinsic  # type: ignore[untyped-decorator]
+
+@_intrinsic
 def _whole_power(typing_context: Any, exponent: Any) -> Any:
     """2^exponent for a whole float32 from -126 to 127, by writing the exponent's bits."""
     del typing_context
@@ -57,7 +63,7 @@ def _whole_power(typing_context: Any, exponent: Any) -> Any:
     return types.float32(types.float32), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def _round(typing_context: Any, value: Any) -> Any:
     """The nearest whole number, as LLVM's `rint` gives it (one vector instruction)."""
     del typing_context
@@ -67,13 +73,13 @@ def _round(typing_context: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         del context, signature
         kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
-        rint = cgutils.get_or_insert_function(builder.module, kind, "llvm.rint.f32")
+        rint = _get_function(builder.module, kind, "llvm.rint.f32")
         return builder.call(rint, arguments)
 
     return types.float32(types.float32), generate
 
 
-@numba.njit(inline="never", fastmath=FUSED, nogil=True, error_model="numpy")
+@_inner
 def _exp2_single(x: Any) -> Any:
     x = min(max(x, _LOWEST), _HIGHEST)
     whole = _round(x)
@@ -81,7 +87,7 @@ def _exp2_single(x: Any) -> Any:
     return _whole_power(whole) * (_ONE + f * (_E1 + f * (_E2 + f * (_E3 + f * (_E4 + f * _E5)))))
 
 
-@numba.njit(inline="never", fastmath=FUSED, nogil=True, error_model="numpy")
+@_inner
 def _log1p_single(t: Any) -> Any:
     high = _L5 + t * (_L6 + t * (_L7 + t * (_L8 + t * _L9)))
     return t * (_L1 + t * (_L2 + t * (_L3 + t * (_L4 + t * high))))
@@ -97,7 +103,7 @@ def log1p_unit(t: Any) -> Any:
     raise NotImplementedError
 
 
-@overload(exp2)  # type: ignore[untyped-decorator]
+@overload(exp2)
 def _exp2(x: Any) -> Any:
     def single(x: Any) -> Any:
         return _exp2_single(x)
@@ -108,7 +114,7 @@ def _exp2(x: Any) -> Any:
     return single if x == types.float32 else double
 
 
-@overload(log1p_unit)  # type: ignore[untyped-decorator]
+@overload(log1p_unit)
 def _log1p_unit(t: Any) -> Any:
     def single(t: Any) -> Any:
         return _log1p_single(t)
