@@ -15,13 +15,12 @@ from slicebank_models.builtin import BUILTIN_CARDS
 from slicebank_models.cards import EncoderCard, WeightsState, draft_card
 from slicebank_models.checkpoints import BRANCHES, Checkpoint, MappingReport, map_checkpoint
 from slicebank_models.digest import weights_digest
-from slicebank_models.encoders.build import build_encoder, families, family_of
+from slicebank_models.encoders.build import build_encoder, family_of
 from slicebank_models.encoders.encoder import Encoder
 from slicebank_models.encoders.seeding import seeded_weights
 from slicebank_models.errors import (
     BadCard,
     CheckpointMismatch,
-    UnknownArchitecture,
     WeightsDigestMismatch,
     WeightsMissing,
 )
@@ -120,26 +119,6 @@ def install_encoder(
         with said_when_full():
             save_file({name: tensor.contiguous() for name, tensor in mapped.tensors.items()}, weights)
         return registry.add(complete, weights, move=True), mapped.report
-
-
-def infer_architecture(checkpoint: Checkpoint, name: str) -> str:
-    """Tells what a checkpoint is of by the names and shapes of its tensors.
-
-    Args:
-        checkpoint: From `open_checkpoint`.
-        name: What to call it in sentences.
-
-    Raises:
-        UnknownArchitecture: No family knows it.
-    """
-    shapes = checkpoint.shapes
-    for family in families():
-        if (found := family.infer(shapes)) is not None:
-            return found
-    some = ", ".join(list(shapes)[:5])
-    raise UnknownArchitecture(
-        f"{name} does not tell its architecture: no family knows its {len(shapes)} tensors ({some}, ...). Name it with --architecture."
-    )
 
 
 def draft_for_checkpoint(

@@ -45,7 +45,7 @@ class EncoderRegistry:
     def cards(self) -> tuple[EncoderCard, ...]:
         """Returns every card that can be read: the default first, the others by id."""
         found = dict(self._known)
-        for encoder_id in self._registered():
+        for encoder_id in self.registered_ids():
             try:
                 found[encoder_id] = self._read(encoder_id)
             except BadCard:
@@ -55,7 +55,7 @@ class EncoderRegistry:
     def problems(self) -> dict[str, str]:
         """Returns what is wrong with cards that cannot be read, a sentence by id."""
         found: dict[str, str] = {}
-        for encoder_id in self._registered():
+        for encoder_id in self.registered_ids():
             try:
                 self._read(encoder_id)
             except BadCard as error:
@@ -81,6 +81,13 @@ class EncoderRegistry:
         if encoder_id in self._complete or self._folder is None or not ENCODER_ID.fullmatch(encoder_id):
             return False
         return (self._folder / encoder_id / CARD_FILE).is_file()
+
+    def registered_ids(self) -> list[str]:
+        """Returns ids of encoders that were pulled or added; what an addition under way or a crash left is none."""
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        names = sorted(path.parent.name for path in self._folder.glob(f"*/{CARD_FILE}"))
+        return [name for name in names if self.registered(name)]
 
     def require_free(self, encoder_id: str) -> None:
         """Lets weights be registered under an id: a new one, a published one, or one whose weights were lost.
@@ -183,13 +190,6 @@ class EncoderRegistry:
         weights.replace(target / (known.weights_file or WEIGHTS_FILE))
         _note_checksums(target, weights.parent)
         return replace(known, weights=WeightsState.PRESENT)
-
-    def _registered(self) -> list[str]:
-        """Ids in the folder; what an addition under way or a crash left there is none."""
-        if self._folder is None or not self._folder.is_dir():
-            return []
-        names = sorted(path.parent.name for path in self._folder.glob(f"*/{CARD_FILE}"))
-        return [name for name in names if self.registered(name)]
 
     def _read(self, encoder_id: str) -> EncoderCard:
         if self._folder is None:

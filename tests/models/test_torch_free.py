@@ -8,6 +8,10 @@ TORCH_FREE = (
     "slicebank_models.cards",
     "slicebank_models.registry",
     "slicebank_models.errors",
+    "slicebank_models.hub.mirror",
+    "slicebank_models.hub.published",
+    "slicebank_models.hub.remote",
+    "slicebank_models.verifying",
     "slicebank_models.heads.spec",
     "slicebank_models.heads.targets",
 )

@@ -288,7 +288,7 @@ def test_routes_are_those_of_this_version_and_no_stubs(empty_api: Api) -> None:
         "GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/events", "POST /jobs/{job_id}/cancel",
         "POST /jobs/{job_id}/retry",
         "GET /bags", "GET /bags/{bag_id}", "DELETE /bags/{bag_id}", "GET /bags/{bag_id}/file",
-        "GET /encoders", "GET /encoders/{encoder_id}", "GET /workers",
+        "GET /encoders", "GET /encoders/{encoder_id}", "POST /encoders", "POST /encoders/{encoder_id}/verify", "DELETE /encoders/{encoder_id}", "GET /workers",
         "POST /heads", "GET /heads", "GET /heads/{head}", "DELETE /heads/{head}", "POST /heads/{head}/promote",
         "GET /heads/{head}/predictions.csv", "GET /heads/{head}/splits.json",
         "POST /heads/{head}/predictions", "GET /predictions/{prediction_id}", "GET /predictions/{prediction_id}/attention.png",

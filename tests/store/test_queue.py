@@ -68,7 +68,8 @@ def test_a_message_is_json_and_carries_the_job_id_alone(queue: CeleryQueue, clie
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("embed", "embed"), ("import", "embed"), ("train", "train"), ("predict", "predict")]
+    ("kind", "name"),
+    [("embed", "embed"), ("import", "embed"), ("pull", "embed"), ("train", "train"), ("predict", "predict")],
 )
 def test_every_kind_has_its_queue(queue: CeleryQueue, client: redis.Redis, kind: str, name: str) -> None:
     queue.dispatch(JobKind(kind), "j1", Priority.INTERACTIVE)

@@ -17,6 +17,7 @@ LISTS: Mapping[str, str] = {
 """What lists the things of which one was not found."""
 
 WORDS: Mapping[str, str] = {
+    "admins_only": "Give the key of an administrator with --api-key; SLICEBANK_ADMIN_KEY of the service is it.",
     "study_not_found": "Ask with fewer keys, or with wildcards and ranges such as StudyDate=20240101-20241231.",
 }
 """Refusals that are answered by asking otherwise."""

@@ -1,75 +1,25 @@
-"""What a reference stands for, and under which terms: decided before anything large is fetched.
+"""What any reference stands for: models of the hub and of timm besides published encoders.
 
-Planning a published card contacts nobody; a model of the hub needs its small JSON files. The architectures of timm and
-transformers need torch, and are imported only for them.
+A model of the hub needs its small JSON files. The architectures of timm and transformers need torch, and are imported only for them.
 """
 
 import json
 import re
-from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
-from slicebank_models.cards import JSON, EncoderCard, WeightsState
+from slicebank_models.cards import JSON, EncoderCard
 from slicebank_models.checkpoint_files import WEIGHTS_NAMES
-from slicebank_models.errors import BadReference, EncoderExists, NotOnHub
+from slicebank_models.errors import BadReference, NotOnHub
 from slicebank_models.hub.access import Hub, HubAccess
+from slicebank_models.hub.published import PullPlan, pinned, published_plan
 from slicebank_models.hub.references import HubReference, PublishedReference, Reference, TimmReference
 from slicebank_models.hub.terms import Terms
+from slicebank_models.plain_files import plain_file
 from slicebank_models.registry import EncoderRegistry
 from slicebank_models.weights_source import WeightsSource
 
 _MOST_JSON_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class PullPlan:
-    """What is about to be pulled.
-
-    Attributes:
-        encoder_id: Id it will be registered under.
-        source: The file to fetch.
-        terms: What its publisher asks.
-        card: All that is known before the weights are there; None where the file alone tells the architecture.
-        architecture: Asked for by the user; None where card or file tell it.
-    """
-
-    encoder_id: str
-    source: WeightsSource
-    terms: Terms
-    card: EncoderCard | None
-    architecture: str | None = None
-
-
-def published_plan(
-    reference: PublishedReference,
-    registry: EncoderRegistry,
-    access: HubAccess,
-    *,
-    encoder_id: str | None = None,
-    sha256: str | None = None,
-) -> PullPlan:
-    """Plans an encoder whose card is known; contacts nobody.
-
-    Raises:
-        UnknownEncoder: No card has this id.
-        BadReference: It needs no weights, or is published nowhere.
-        EncoderExists: Its weights are here.
-    """
-    card = registry.get(reference.encoder_id)
-    if card.weights in (WeightsState.SEEDED, WeightsState.NONE):
-        raise BadReference(f"Encoder {card.id} needs no weights: use it as it is.")
-    if card.weights is WeightsState.PRESENT:
-        raise EncoderExists(
-            f"The weights of encoder {card.id} are here; `slicebank encoders verify {card.id}` checks them."
-        )
-    if card.source is None:
-        raise BadReference(
-            f"The weights of encoder {card.id} are published nowhere; register them with `slicebank encoders add FILE --id {card.id}`."
-        )
-    source = _pinned(card.source, sha256)
-    page = source.licence_url or f"{access.address}/{source.place}"
-    chosen = encoder_id or card.id
-    return PullPlan(chosen, source, Terms(card.licence, page, source.gated), replace(card, id=chosen, source=source))
 
 
 def plan_pull(
@@ -111,6 +61,34 @@ def plan_pull(
     return PullPlan(chosen, source, terms, None, architecture)
 
 
+def folder_card(folder: Path, encoder_id: str | None) -> EncoderCard | None:
+    """Returns the card of a model of transformers that lies in a folder; None where its config.json is not one's.
+
+    Raises:
+        EncoderError: The model cannot be used.
+    """
+    configs = [_local_json(folder, name) for name in ("config.json", "preprocessor_config.json")]
+    if configs[0] is None or "model_type" not in configs[0]:
+        return None
+    from slicebank_models.encoders.hf_model import draft_hf_card
+
+    place = f"local/{plain_id(folder.resolve().name)}"
+    return draft_hf_card(
+        place, configs[0], configs[1], encoder_id=encoder_id or plain_id("hf", place.replace("/", "."))
+    )
+
+
+def _local_json(folder: Path, name: str) -> JSON | None:
+    path = plain_file(folder, name)
+    if path is None or path.stat().st_size > _MOST_JSON_BYTES:
+        return None
+    try:
+        read = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+    return read if isinstance(read, dict) else None
+
+
 def plain_id(*parts: str) -> str:
     """Returns an encoder id made of words: what cannot stand in one becomes a dash."""
     joined = ".".join(part for part in parts if part)
@@ -123,7 +101,7 @@ def _timm_plan(reference: TimmReference, access: HubAccess, *, encoder_id: str |
     card = draft_timm_card(reference.name, encoder_id=encoder_id)
     if card.source is None:
         raise BadReference(f"timm publishes no weights for {reference.name}; see `timm.list_pretrained()`.")
-    source = _pinned(card.source, sha256)
+    source = pinned(card.source, sha256)
     page = source.licence_url or f"{access.address}/{source.place}"
     return PullPlan(card.id, source, Terms(card.licence, page, source.gated), replace(card, source=source))
 
@@ -167,9 +145,3 @@ def _json(hub: Hub, reference: HubReference, file: str) -> JSON | None:
     if not isinstance(read, dict):
         raise NotOnHub(f"{file} of {reference.repo} is no JSON object.")
     return read
-
-
-def _pinned(source: WeightsSource, sha256: str | None) -> WeightsSource:
-    if sha256 and source.sha256 and sha256 != source.sha256:
-        raise BadReference(f"The card pins the file with sha256 {source.sha256}, and another was asked for.")
-    return replace(source, sha256=sha256) if sha256 else source

@@ -16,9 +16,10 @@ from slicebank_models.checkpoint_files import INDEX_SUFFIX, shard_names
 from slicebank_models.checkpoints import BRANCHES, MappingReport, open_checkpoint
 from slicebank_models.errors import BadCard, PullUnderWay, WrongFile
 from slicebank_models.hub.access import Hub, HubFile, OnBytes
-from slicebank_models.hub.planning import PullPlan
+from slicebank_models.hub.published import PullPlan
 from slicebank_models.hub.terms import require_accepted
-from slicebank_models.loading import draft_for_checkpoint, infer_architecture, install_encoder
+from slicebank_models.inferring import infer_architecture
+from slicebank_models.loading import draft_for_checkpoint, install_encoder
 from slicebank_models.registry import EncoderRegistry
 from slicebank_models.stored_weights import file_sha256
 from slicebank_models.weights_source import WeightsSource

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from slicebank_models.errors import LicenceNotAccepted
 from slicebank_models.hub.access import HubAccess
-from slicebank_models.hub.planning import published_plan
+from slicebank_models.hub.published import published_plan
 from slicebank_models.hub.references import PublishedReference, Reference, TimmReference, parse_reference
 from slicebank_models.hub.terms import require_accepted
 from slicebank_models.verifying import verify_encoder

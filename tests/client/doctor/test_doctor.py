@@ -17,15 +17,15 @@ from slicebank.doctor.installation import (
     packages_of,
 )
 from slicebank.doctor.machine import examine_broker, probe
-from slicebank.doctor.server import examine_encoders, examine_server
-from slicebank.records import Encoder, decode
+from slicebank.doctor.server import examine_encoders, examine_server, examine_workers
+from slicebank.records import Encoder, Worker, decode
 from tests.client.shell import Run
 from tests.client.speaking_server import KEY, Reply, SpeakingServer
 
 CARDS = [
     {"id": "a", "weights": "seeded", "default": True},
     {"id": "b", "weights": "none"},
-    {"id": "c", "weights": "missing"},
+    {"id": "c", "weights": "missing", "registered": True},
 ]
 
 
@@ -78,7 +78,7 @@ def test_a_server_that_is_well(server: SpeakingServer) -> None:
     assert findings["default encoder"].state is findings["weights"].state is State.WARN
     assert "untrained" in findings["default encoder"].detail
     assert findings["encoders"].detail == "2 can embed here, 1 of them untrained"
-    assert findings["weights"].detail == "missing for c"
+    assert findings["weights"].detail == "lost of c"
 
 
 def test_encoders_that_are_all_well_or_all_gone() -> None:
@@ -138,3 +138,24 @@ def test_command(shell: Callable[..., Run], tmp_path: Path) -> None:
     assert states["python"] == "ok"
     assert states["server"] == "fail"
     assert run.status == 1
+
+
+def test_published_encoders_that_nobody_pulled_are_no_trouble() -> None:
+    cards = [decode(Encoder, card) for card in (CARDS[1], {"id": "biomedclip", "weights": "missing"})]
+    [finding] = examine_encoders(cards)
+    assert finding.state is State.OK
+    assert "encoders pull" in finding.detail
+
+
+def test_cards_that_cannot_be_read_are_told() -> None:
+    findings = {item.name: item for item in examine_encoders([decode(Encoder, CARDS[1])], {"odd": "It is odd."})}
+    assert findings["cards"].state is State.WARN
+    assert "It is odd." in findings["cards"].detail
+
+
+def test_workers_that_lack_weights_are_told() -> None:
+    workers = [decode(Worker, {"name": "host:embed:1", "lacking": ["biomedclip"]}), decode(Worker, {"name": "w"})]
+    [finding] = examine_workers(workers)
+    assert finding.state is State.FAIL
+    assert "host:embed:1" in finding.detail
+    assert "biomedclip" in finding.detail

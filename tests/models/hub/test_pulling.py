@@ -30,7 +30,8 @@ from slicebank_models.errors import (
     WrongFile,
 )
 from slicebank_models.hub.access import HubAccess
-from slicebank_models.hub.planning import PullPlan, plan_pull
+from slicebank_models.hub.planning import plan_pull
+from slicebank_models.hub.published import PullPlan
 from slicebank_models.hub.pulling import STAGING_PREFIX, Pulled, pull
 from slicebank_models.hub.references import parse_reference
 from slicebank_models.loading import load_encoder

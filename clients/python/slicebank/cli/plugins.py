@@ -14,7 +14,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 import typer
 
-from slicebank.cli.command import report
+from slicebank.cli.command import command, report
+from slicebank.cli.commands import encoders
 from slicebank.cli.output import Output
 from slicebank.cli.session import GlobalOptions
 from slicebank.errors import MissingExtra
@@ -39,7 +40,20 @@ KNOWN: Mapping[str, KnownPlugin] = {
     "admin.gc": KnownPlugin("Remove blobs and uploads that nobody needs.", "service"),
     "admin.backup": KnownPlugin("Write all rows of the catalogue to a file.", "service"),
     "admin.restore": KnownPlugin("Make the catalogue what it was when it was backed up.", "service"),
-    "encoders.add": KnownPlugin("Register an encoder with weights of your own.", "worker"),
+    "encoders.add": KnownPlugin("Register an encoder with weights from this machine's disk.", "worker"),
+    "encoders.pull": KnownPlugin("Fetch published weights and register them here, or with --server there.", "worker"),
+    "encoders.verify": KnownPlugin("Read stored weights again, every byte; --server has the server do it.", "worker"),
+    "encoders.remove": KnownPlugin(
+        "Remove an encoder that was pulled or added; --server has the server do it.", "worker"
+    ),
+}
+
+# Commands on this machine that a server does too, over REST, where they are given this option.
+SERVER_OPTION = "--server"
+AT_SERVER: Mapping[str, Callable[..., None]] = {
+    "encoders.pull": encoders.pull_at_server,
+    "encoders.verify": encoders.verify_at_server,
+    "encoders.remove": encoders.remove_at_server,
 }
 
 GROUPS: Mapping[str, str] = {"admin": "Care of an installation."}
@@ -80,6 +94,9 @@ def _runner(name: str, known: KnownPlugin, point: EntryPoint | None) -> Callable
     def run(ctx: typer.Context) -> None:
         outer = ctx.find_root().obj
         options = outer if isinstance(outer, GlobalOptions) else GlobalOptions()
+        if name in AT_SERVER and SERVER_OPTION in ctx.args:
+            _call_at_server(AT_SERVER[name], spoken, ctx.args, options)
+            return
         missing = known.extras
         if point is not None:
             try:
@@ -92,6 +109,13 @@ def _runner(name: str, known: KnownPlugin, point: EntryPoint | None) -> Callable
         raise typer.Exit(1)
 
     return run
+
+
+def _call_at_server(function: Callable[..., None], spoken: str, arguments: list[str], options: GlobalOptions) -> None:
+    remote = typer.Typer(add_completion=False)
+    command(remote, "run")(function)
+    left = [argument for argument in arguments if argument != SERVER_OPTION]
+    remote(args=left, prog_name=f"{spoken} {SERVER_OPTION}", obj=options)
 
 
 def _call(function: Callable[..., object], spoken: str, arguments: list[str], options: GlobalOptions) -> None:

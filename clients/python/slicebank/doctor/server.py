@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -10,7 +10,7 @@ import httpx
 from slicebank.client import Client
 from slicebank.doctor.finding import Finding, State
 from slicebank.errors import NotAuthorised, ServerFault, ServerNotFound, SlicebankError
-from slicebank.records import Encoder
+from slicebank.records import Encoder, Worker
 
 # A server that works answers its readiness in milliseconds.
 ANSWER_SECONDS = 5.0
@@ -43,6 +43,7 @@ def examine_server(
             yield Finding("server", State.OK, f"{client.url} is {ready.get('status', 'there')}")
         try:
             encoders = list(client.encoders.list())
+            broken = client.encoders.problems()
         except NotAuthorised as error:
             yield Finding("key", State.FAIL, error.detail, error.hint)
             return
@@ -50,26 +51,56 @@ def examine_server(
             yield Finding("key", State.FAIL, f"could not be tried: {error.detail}", error.hint)
             return
         yield Finding("key", State.OK, "the server takes it")
-        yield from examine_encoders(encoders)
+        yield from examine_encoders(encoders, broken)
+        yield from _examine_workers(client)
 
 
-def examine_encoders(cards: Sequence[Encoder]) -> Iterator[Finding]:
-    """The default encoder by itself, then the others in one line, then those whose weights are gone."""
+def examine_encoders(cards: Sequence[Encoder], problems: Mapping[str, str] | None = None) -> Iterator[Finding]:
+    """The default encoder by itself, then the others in one line, then those that lost their weights or their cards."""
     for card in cards:
-        if card.default and card.weights != "missing":
+        if card.default and card.usable:
             yield _default_encoder(card)
-    missing = [card.id for card in cards if card.weights == "missing"]
-    usable = [card for card in cards if card.weights != "missing"]
+    usable = [card for card in cards if card.usable]
     untrained = sum(card.untrained for card in usable)
+    published = sum(not card.usable and not card.registered for card in cards)
     detail = f"{len(usable)} can embed here" + (f", {untrained} of them untrained" if untrained else "")
+    if published:
+        detail += f"; {published} published ones can be had with `slicebank encoders pull`"
     yield Finding("encoders", State.OK if usable else State.FAIL, detail, "" if usable else "Look at the server's log.")
-    if missing:
+    lost = [card.id for card in cards if card.registered and not card.usable]
+    if lost:
         yield Finding(
             "weights",
             State.WARN,
-            f"missing for {', '.join(missing)}",
-            "Register those encoders again with `slicebank encoders add`.",
+            f"lost of {', '.join(lost)}",
+            "`slicebank encoders verify` says of each how to get them back.",
         )
+    if problems:
+        yield Finding(
+            "cards",
+            State.WARN,
+            " ".join(problems.values()),
+            "Remove such an encoder's folder, and pull or add it again.",
+        )
+
+
+def examine_workers(workers: Sequence[Worker]) -> Iterator[Finding]:
+    """Workers that were asked for encoders whose weights they do not have."""
+    for worker in workers:
+        if worker.lacking:
+            yield Finding(
+                "worker",
+                State.FAIL,
+                f"{worker.name} lacks usable weights of {', '.join(worker.lacking)}",
+                "Pull or add them where it looks (SLICEBANK_ENCODERS_DIR there), then retry the jobs that failed.",
+            )
+
+
+def _examine_workers(client: Client) -> Iterator[Finding]:
+    try:
+        yield from examine_workers(list(client.workers.list()))
+    except SlicebankError as error:
+        yield Finding("workers", State.WARN, f"could not be asked: {error.detail}", error.hint)
 
 
 def _default_encoder(card: Encoder) -> Finding:
@@ -78,6 +109,6 @@ def _default_encoder(card: Encoder) -> Finding:
             "default encoder",
             State.WARN,
             f"{card.id} has untrained weights",
-            "Good for trying the path; for real questions register trained weights with `slicebank encoders add`.",
+            "Good for trying the path; for real questions get trained weights with `slicebank encoders pull` or `add`.",
         )
     return Finding("default encoder", State.OK, card.id)

@@ -3,7 +3,7 @@
 from slicebank.records.bags import Bag, BagArrays, BagWindow
 from slicebank.records.cohorts import CaseOutcome, CaseState, Cohort, CohortFailure, Submission
 from slicebank.records.decode import JSON, decode, decode_all
-from slicebank.records.encoders import Encoder
+from slicebank.records.encoders import Encoder, EncoderCheck, EncoderPull, EncoderSource
 from slicebank.records.heads import Head, HeadTraining, Task
 from slicebank.records.imports import Import, ImportedStudy, Source
 from slicebank.records.jobs import Job, JobFailure, JobState, Progress
@@ -24,6 +24,9 @@ __all__ = [
     "Cohort",
     "CohortFailure",
     "Encoder",
+    "EncoderCheck",
+    "EncoderPull",
+    "EncoderSource",
     "Head",
     "HeadTraining",
     "Import",

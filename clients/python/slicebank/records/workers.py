@@ -18,6 +18,7 @@ class Worker:
         seen_at: when it last reported, by its own clock.
         jobs: jobs in hand.
         encoders: encoders in its memory.
+        lacking: encoders that jobs asked it for and whose weights it does not have.
         rows_total: rows encoded since it started.
         utilisation: share of the window in which the device was encoding, 0 to 1.
         decode_share: share of the decoding threads' time that was used, 0 to 1.
@@ -32,6 +33,7 @@ class Worker:
     seen_at: datetime | None = None
     jobs: int = 0
     encoders: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
     rows_total: int = 0
     rows_per_second: float = 0.0
     window_s: float = 0.0
