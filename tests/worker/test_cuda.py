@@ -25,8 +25,8 @@ KEY = EncoderKey(DEFAULT_ENCODER, "", "fp32")
 WINDOWS = (NAMED["abdomen"], NAMED["lung"])
 
 
-def encoder(device: str) -> BatchEncoder:
-    card = EncoderRegistry().get(DEFAULT_ENCODER)
+def encoder(device: str, encoder_id: str = DEFAULT_ENCODER) -> BatchEncoder:
+    card = EncoderRegistry().get(encoder_id)
     frozen = FrozenEncoder(card, load_encoder(card), device=device, precision="fp32")
     return HostEncoder(frozen) if device == "cpu" else CudaEncoder(frozen)
 
@@ -60,3 +60,18 @@ def test_ready_rows_and_stored_slices_may_share_a_batch() -> None:
     np.testing.assert_allclose(
         features_of(mixed, "cuda:0", 32), features_of(slices, "cuda:0", 32), rtol=1e-2, atol=1e-2
     )
+
+
+def test_a_volume_goes_through_the_device() -> None:
+    card = EncoderRegistry().get("dummy_scan")
+    assert card.volume is not None
+    generator = np.random.default_rng(5)
+    volumes = [generator.random((1, *card.volume.size), np.float32) for _ in range(3)]
+    engine = Engine([EncoderShelf(lambda _: encoder("cuda:0", "dummy_scan"), kept=1)], EngineLimits((1,), 1))
+    try:
+        with engine.stream(KEY, interactive=False) as stream:
+            found = [future.result(300).features for future in [engine.submit(stream, v) for v in volumes]]
+    finally:
+        engine.close()
+    expected = FrozenEncoder(card, load_encoder(card)).encode(np.concatenate(volumes))
+    np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-4)

@@ -21,6 +21,7 @@ from slicebank_models.volume_spec import Resampling
 from slicebank_store.types import JobState
 from slicebank_worker.engine.host import HostEncoder
 from slicebank_worker.engine.shelf import Batch
+from slicebank_worker.jobs.outcome import run_jobs
 from slicebank_worker.runtime import Role
 from tests.worker.conftest import Workshop
 from tests.worker.test_jobs import damage, phantom
@@ -175,6 +176,39 @@ def test_heads_learn_from_scans_and_answer(workshop: Workshop, tmp_path: Path) -
     picture = workshop.api.get(f"/v1/predictions/{answer['prediction_id']}/attention.png")
     assert picture.status_code == 200
     assert picture.content.startswith(b"\x89PNG")
+
+
+def test_a_head_of_scans_has_the_bag_made_that_it_needs(workshop: Workshop, tmp_path: Path) -> None:
+    uploads = [
+        workshop.upload(phantom(tmp_path, seed, n_slices=4, patient=f"P{seed}"), encoder="dummy_scan")
+        for seed in range(8)
+    ]
+    for series in uploads:
+        workshop.run(series["job_id"])
+    asked = workshop.api.post(
+        "/v1/heads",
+        json={
+            "name": "odd",
+            "encoder": "dummy_scan",
+            "task": {"kind": "binary", "labels": ["odd"]},
+            "labels": [
+                ["series_uid", "odd"],
+                *([series["series_uid"], index % 2] for index, series in enumerate(uploads)),
+            ],
+            "training": {"folds": 2, "max_epochs": 1, "test_fraction": 0},
+        },
+    ).json()
+    assert workshop.run(asked["job_id"]).state is JobState.SUCCEEDED
+    kept = workshop.upload(phantom(tmp_path, 20, n_slices=4), encoder="dummy", retain=True)
+    workshop.run(kept["job_id"])
+    question = {"series_uid": kept["series_uid"]}
+    pending = workshop.api.post("/v1/heads/odd/predictions", json=question)
+    assert pending.status_code == 202, pending.text
+    run_jobs(workshop.runtime, Role.EMBED.value, workshop.runners[Role.EMBED])  # the bag that the answer waits for
+    assert workshop.run(pending.json()["job_id"]).state is JobState.SUCCEEDED
+    again = workshop.api.post("/v1/heads/odd/predictions", json=question)
+    assert again.status_code == 200, again.text
+    assert len(again.json()["attention"]["rows"]) == 1
 
 
 def test_slices_and_scans_share_a_worker(workshop: Workshop, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from slicebank_imaging.pixels import CTSlice
 from slicebank_imaging.windows import Window
 from slicebank_worker.engine import EncoderKey, EncoderShelf, Engine, EngineLimits
 from slicebank_worker.engine.rows import RowSpec
-from slicebank_worker.engine.series import EncodedSlice, SeriesEncoder, SkippedSlice
+from slicebank_worker.engine.series import EncodedSlice, ReadSlice, SeriesEncoder, SkippedSlice
 from slicebank_worker.engine.shelf import Batch
 
 KEY = EncoderKey("mean", "0" * 64, "fp32")
@@ -95,3 +95,32 @@ def test_leaving_early_leaves_nothing_waiting(engine: Engine) -> None:
             run.close()
         with engine.stream(KEY, interactive=True) as stream:
             assert len(list(SeriesEncoder(engine, pool, 2).run(flat, 5, SPEC, stream))) == 5
+
+
+def test_a_scan_is_read_in_order_without_the_engine(engine: Engine) -> None:
+    def load(index: int) -> CTSlice:
+        if index in (0, 7):
+            raise DecodeFailed(f"slice {index} is broken")
+        return flat(index)
+
+    with ThreadPoolExecutor(3) as pool:
+        series = SeriesEncoder(engine, pool, 3)
+        items = list(series.read(load, 40, lambda ct: int(ct.stored[0, 0])))
+    assert [item.index for item in items] == list(range(40))
+    assert [item.index for item in items if isinstance(item, SkippedSlice)] == [0, 7]
+    assert all(item.prepared == item.index for item in items if isinstance(item, ReadSlice))
+    assert series.slices == 38
+
+
+def test_who_stops_reading_stops_the_decoding(engine: Engine) -> None:
+    loaded: list[int] = []
+
+    def load(index: int) -> CTSlice:
+        loaded.append(index)
+        return flat(index % 255)
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = SeriesEncoder(engine, pool, 1).read(load, 1000, lambda ct: ct)
+        next(reading)
+        reading.close()  # type: ignore[attr-defined]
+    assert len(loaded) <= 4, "one thread, one slice ahead"
