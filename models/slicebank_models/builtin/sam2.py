@@ -82,5 +82,5 @@ def _published(size: str, version: str) -> EncoderCard:
 
 CARDS = (
     *(_published(size, version) for version in ("2", "2.1") for size in _SIZES),
-    _untrained("tiny"),
+    *(_untrained(size) for size in _SIZES),
 )

@@ -29,7 +29,9 @@ class VisualTower(nn.Module):
 
     def __init__(self, input_size: int) -> None:
         super().__init__()
-        self.trunk = VisionTransformer(img_size=input_size, patch_size=PATCH, num_classes=0, global_pool="token")
+        self.trunk = VisionTransformer(
+            img_size=input_size, patch_size=PATCH, num_classes=0, global_pool="token", weight_init="skip"
+        )
         self.head = nn.Sequential()
         self.head.add_module("proj", nn.Linear(WIDTH, DIM, bias=False))
 

@@ -3,7 +3,7 @@
 A transformer in four stages at strides 4, 8, 16 and 32. Attention stays within windows except in a few blocks; the first
 block of a stage pools its queries 2 x 2 and still has the windows of the stage before. A grid that windows do not divide is
 padded with zeros *after* the norm, and padding takes part in attention: its keys and values are the biases of their
-projections. At 224 pixels this happens where windows of 4, 8, 14 or 16 meet grids of 14 and 7.
+projections. At 224 pixels this happens in `large`, whose windows of 16 and 8 meet grids of 14 and 7.
 
 Positions are a coarse embedding, resampled bicubically to the grid, plus one of a window, repeated over it. So the input may
 have any side that is a multiple of 32.

@@ -135,12 +135,11 @@ def test_sides_that_windows_cannot_tile_are_refused() -> None:
 
 
 def test_only_the_matrices_of_blocks_are_lowered() -> None:
-    encoder = tiny(64)
+    with torch.device("meta"):
+        encoder = Sam2Encoder("sam2_hiera_tiny", input_size=224, **GREY)
     encoder.lower(torch.bfloat16)
     lowered = {name for name, parameter in encoder.trunk.named_parameters() if parameter.dtype == torch.bfloat16}
     assert lowered == {name for name in encoder.weights() if ".attn." in name or ".mlp." in name}
-    with torch.inference_mode():
-        assert encoder(torch.zeros(1, 64, 64, dtype=torch.uint8)).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

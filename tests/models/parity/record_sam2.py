@@ -3,9 +3,10 @@
     python -m tests.models.parity.record_sam2 --checkout DIR [--size NAME] [--transformers]
 
 `DIR` is a checkout of github.com/facebookresearch/sam2; the whole model is built as its own code builds it, which needs
-hydra-core and iopath. Tensors of the image encoder have values by formula; those of prompts, decoder and memory, which no
-feature depends on, are recorded by name and shape only. tiny is recorded from SAM 2.1's configuration, which has a few
-tensors more, the others from SAM 2's; the image encoder is the same. tiny is recorded at 224 and at 1024 pixels.
+hydra-core and iopath. Tensors of the image encoder have values by formula, those of its stem by `faint_stem`; those of
+prompts, decoder and memory, which no feature depends on, are recorded by name and shape only. tiny is recorded from SAM
+2.1's configuration, which has a few tensors more, the others from SAM 2's; the image encoder is the same. tiny is recorded
+at 1024 pixels too, and at 160, where its windows are padded; at 224 only those of large are.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from torch import Tensor, nn
 
 from slicebank_models.cards import IMAGENET_MEAN, IMAGENET_STD
 from slicebank_models.encoders.slice_encoder import GreyToChannels
+from tests.models.parity.faint_stem import faint_stem
 from tests.models.parity.formula import parity_rows, parity_state
 from tests.models.parity.goldens import write_golden
 
 REPOSITORY = "https://github.com/facebookresearch/sam2"
 CONFIGURATIONS = {
-    "sam2_hiera_tiny": ("configs/sam2.1/sam2.1_hiera_t.yaml", (224, 1024)),
+    "sam2_hiera_tiny": ("configs/sam2.1/sam2.1_hiera_t.yaml", (224, 160, 1024)),
     "sam2_hiera_small": ("configs/sam2/sam2_hiera_s.yaml", (224,)),
     "sam2_hiera_base_plus": ("configs/sam2/sam2_hiera_b+.yaml", (224,)),
     "sam2_hiera_large": ("configs/sam2/sam2_hiera_l.yaml", (224,)),
@@ -38,7 +40,7 @@ def fill(model: nn.Module, prefix: str) -> None:
     """Gives the tensors whose names begin with `prefix` their values by formula."""
     state = model.state_dict()
     own = {name: tensor for name, tensor in state.items() if name.startswith(prefix)}
-    model.load_state_dict({**state, **parity_state(own)})
+    model.load_state_dict({**state, **parity_state(own, override=faint_stem)})
 
 
 def mean_features(maps_of: Callable[[Tensor], Tensor], size: int) -> Tensor:
