@@ -15,7 +15,17 @@ _NOTES = (
     "comparison in the LECL paper is not the number of parameters of any part or the whole of the published model (the whole, with "
     "its BERT of 110 M, has some 440 M). "
     "Files of CT-RATE lie as stored, without reorientation: the model's axes are superior, left, posterior. "
-    "Always computed in float32: rounding would move tokens to other codes of the codebook."
+    "The transformer is always computed in float32: rounding would move tokens to other codes of the codebook."
+)
+
+_VOLUME = VolumeSpec(
+    axes="SLP",
+    spacing_mm=(1.5, 0.75, 0.75),
+    size=(240, 480, 480),
+    hu=(-1000.0, 1000.0),
+    scaled_to=(-1.0, 1.0),
+    pad=-1.0,
+    resampling=Resampling.TORCH_TRILINEAR,
 )
 
 _PUBLISHED = EncoderCard(
@@ -35,19 +45,12 @@ _PUBLISHED = EncoderCard(
     weights=WeightsState.MISSING,
     weights_digest="",
     weights_file="weights.safetensors",
-    volume=VolumeSpec(
-        axes="SLP",
-        spacing_mm=(1.5, 0.75, 0.75),
-        size=(240, 480, 480),
-        hu=(-1000.0, 1000.0),
-        scaled_to=(-1.0, 1.0),
-        pad=-1.0,
-        resampling=Resampling.TORCH_TRILINEAR,
-    ),
+    volume=_VOLUME,
     source=WeightsSource(
         repo="ibrahimhamamci/CT-RATE",
         file="models/CT-CLIP-Related/CT-CLIP_v2.pt",
         gated=True,
+        dataset=True,
         licence_url="https://huggingface.co/datasets/ibrahimhamamci/CT-RATE",
     ),
     code="https://github.com/ibrahimethemhamamci/CT-CLIP@a2a155c601987820433c01db69b64d701d3d229d",
@@ -59,13 +62,20 @@ _UNTRAINED = replace(
     _PUBLISHED,
     id="ct_clip.untrained",
     licence="Apache-2.0 (own implementation; weights by formula)",
-    description="CT-CLIP's image encoder, with seeded, UNTRAINED weights: for trying the pipeline, not for clinical questions.",
+    description=(
+        "CT-CLIP's image encoder with seeded, UNTRAINED weights on volumes of a quarter of its resolution: for trying the "
+        "pipeline, not for clinical questions."
+    ),
+    parameters=37058376,
     weights=WeightsState.SEEDED,
-    weights_digest="f1428b035f9202cd6d21a02a57359c724c668acb065e2f34c3a44ba20a026ebe",
+    weights_digest="00b0d5f75734b39a54daf738183e3761e3566119f72d160a86197199c1f9f20e",
     weights_file=None,
     seed=SEED,
     trained=False,
+    volume=replace(_VOLUME, spacing_mm=(6.0, 3.0, 3.0), size=(60, 120, 120)),
     source=None,
+    notes="",
+    row_bytes=67_108_864,
 )
 
 CARDS = (_PUBLISHED, _UNTRAINED)

@@ -1,13 +1,14 @@
 """CT-CLIP (Hamamci et al., arXiv:2403.17834) as a scan encoder: the image latent of its contrastive training.
 
 The feature is the 512-d latent of unit length that the original's `forward(..., return_latents=True)` gives: what its
-zero-shot scores compare with texts and what its classifiers start from. It is computed in float32 whatever precision
-is asked for, because rounding moves tokens from one code to another, and a code is no small change.
+zero-shot scores compare with texts and what its classifiers start from. The transformer is computed in float32
+whatever precision is asked for, because rounding moves tokens from one code to another, and a code is no small change.
+The projection to the latent, five sixths of the weights, comes after the codes and may be lowered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from slicebank_models.cards import EncoderCard
 from slicebank_models.encoders.ct_vit import CODES, DIM, PATCH, PATCH_FRAMES, CTClipImage
@@ -54,6 +55,10 @@ class CTClipEncoder(ScanEncoder):
         if frames % PATCH_FRAMES or height % PATCH or width % PATCH:
             raise BadCard(f"{ARCHITECTURE} takes frames in tens and sides in twenties, not {spec.size}.")
         self.trunk = CTClipImage(height, width)
+
+    def block_matrices(self) -> Iterator[nn.Module]:
+        """Yields the projection to the latent alone."""
+        yield self.trunk.to_visual_latent
 
     def forward(self, volumes: Tensor) -> Tensor:
         """Encodes (B, frames, H, W) float32 volumes to (B, 512) float32 unit vectors."""

@@ -253,8 +253,9 @@ class CTClipImage(nn.Module):
         One volume at a time: a token between two codes goes to the one or the other by the last bit, and the last bit
         of a matrix product depends on how many volumes share it.
         """
-        latents = [
-            self.to_visual_latent(self.visual_transformer(volume).mean(dim=0).flatten().unsqueeze(0))
-            for volume in volumes
-        ]
+        matrix: nn.Linear = self.to_visual_latent
+        latents = []
+        for volume in volumes:
+            codes = self.visual_transformer(volume).mean(dim=0).flatten().unsqueeze(0)
+            latents.append(matrix(codes.to(matrix.weight.dtype)).to(torch.float32))
         return F.normalize(torch.cat(latents), dim=-1)

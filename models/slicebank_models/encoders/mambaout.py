@@ -14,10 +14,11 @@ from timm.models.mambaout import MambaOut
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slicebank_models.cards import EncoderCard, InputKind
+from slicebank_models.cards import IMAGENET_MEAN, IMAGENET_STD, EncoderCard, InputKind
 from slicebank_models.encoders.contrastive_keys import head_reason
 from slicebank_models.encoders.family import DroppedKey, EncoderFamily, KeyRule
 from slicebank_models.encoders.slice_encoder import GreyToChannels, SliceEncoder
+from slicebank_models.errors import UnknownArchitecture
 
 _RW: Mapping[str, Any] = MappingProxyType(
     {"stem_mid_norm": False, "downsample": "conv_nf", "ls_init_value": 1e-6, "head_fn": "norm_mlp"}
@@ -152,4 +153,43 @@ def _build(card: EncoderCard) -> MambaOutEncoder:
     return MambaOutEncoder(card.architecture, input_size=card.input_size, mean=card.mean, std=card.std)
 
 
-FAMILY = EncoderFamily(tuple(LAYOUTS), _build, _key_rules)
+_FIRST_LAYER = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.fc1\.weight")
+
+
+def _infer(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Tells the layout by depths, widths and the parts of a block, then by every tensor.
+
+    Raises:
+        UnknownArchitecture: A MambaOut of no layout that is known here; says of what depths and widths.
+    """
+    rule = _key_rules("", frozenset(shapes))
+    named = {name: shape for key, shape in shapes.items() if isinstance(name := rule(key), str)}
+    layers = {match.groups(): named[name] for name in named if (match := _FIRST_LAYER.fullmatch(name))}
+    first, convolution = named.get("stem.conv1.weight", ()), named.get("stages.0.blocks.0.conv.weight", ())
+    if ("0", "0") not in layers or convolution[1:] != (1, 7, 7) or first[2:] not in ((), (3, 3)):
+        return None
+    stages = sorted({stage for stage, _ in layers}, key=int)
+    depths = tuple(sum(stage == of for of, _ in layers) for stage in stages)
+    dims = tuple(layers.get((stage, "0"), (0, 0))[-1] for stage in stages)
+    for architecture, layout in LAYOUTS.items():
+        if (layout["depths"], layout["dims"]) == (depths, dims) and named == _shapes(architecture):
+            return architecture
+    alike = [name for name, layout in LAYOUTS.items() if (layout["depths"], layout["dims"]) == (depths, dims)]
+    nearest = (
+        f"the depths and widths of {' and '.join(alike)}, but other tensors" if alike else "of no layout known here"
+    )
+    known = "; ".join(f"{name} {layout['depths']}, {layout['dims']}" for name, layout in LAYOUTS.items())
+    raise UnknownArchitecture(
+        f"The file is a MambaOut of depths {depths} and widths {dims}, so of {dims[-1]} dimensions: {nearest}. "
+        f"Known are {known}. To see what differs from one of them, name it with --architecture."
+    )
+
+
+def _shapes(architecture: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of an architecture's tensors, worked out without their numbers."""
+    with torch.device("meta"):
+        encoder = MambaOutEncoder(architecture, input_size=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return {name: tuple(tensor.shape) for name, tensor in encoder.weights().items()}
+
+
+FAMILY = EncoderFamily(tuple(LAYOUTS), _build, _key_rules, _infer)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from slicebank_models.cards import EncoderCard, InputKind
 from slicebank_models.encoders.contrastive_keys import head_reason
+from slicebank_models.encoders.encoder import TRAINING_COUNTER
 from slicebank_models.encoders.family import DroppedKey, EncoderFamily, KeyRule
 from slicebank_models.encoders.slice_encoder import GreyToChannels, SliceEncoder
 
@@ -196,4 +197,27 @@ def _build(card: EncoderCard) -> MoCoViTEncoder:
     return MoCoViTEncoder(card.architecture, input_size=card.input_size, mean=card.mean, std=card.std)
 
 
-FAMILY = EncoderFamily(tuple(LAYOUTS), _build, _key_rules)
+def _infer(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Tells the form where the file is surely of MoCo v3.
+
+    Without a convolutional stem and without a projector, a file has the tensors of any vision transformer, of which the
+    small ones mostly have 6 heads: a guess would give wrong features without an error.
+    """
+    conv_stem = "patch_embed.proj.12.weight" in shapes
+    if not conv_stem and "head.0.weight" not in shapes:
+        return None
+    named = {name: shape for key, shape in shapes.items() if isinstance(name := _key(key), str)}
+    named = {name: shape for name, shape in named.items() if TRAINING_COUNTER not in name}
+    tokens = named.get("pos_embed", (0, 0, 0))[1]
+    input_size = PATCH * math.isqrt(max(tokens - 1, 0))
+    for architecture, layout in LAYOUTS.items():
+        if layout.conv_stem == conv_stem and named.get("cls_token") == (1, 1, layout.dim):
+            with torch.device("meta"):
+                expected = MoCoViT(layout, input_size).state_dict()
+            shapes_of = {name: tuple(tensor.shape) for name, tensor in expected.items() if TRAINING_COUNTER not in name}
+            if named == shapes_of:
+                return architecture
+    return None
+
+
+FAMILY = EncoderFamily(tuple(LAYOUTS), _build, _key_rules, _infer)

@@ -32,7 +32,7 @@ LEAST_COSINE = 0.998
 WINDOWS = ((-175.0, 275.0), (-1500.0, 500.0))
 LARGEST = 100_000_000  # parameters; larger ones would need 4 GB and minutes without showing anything of their own
 # Whole scans at their full size take minutes on a processor; these sizes run the same code.
-SMALL_VOLUMES = {"merlin": (64, 64, 32), "ct_clip": (480, 480, 20), "ct_fm": (48, 64, 64)}
+SMALL_VOLUMES = {"merlin": (64, 64, 32), "ct_clip": (20, 120, 120), "ct_fm": (48, 64, 64)}
 
 
 def stored(card: EncoderCard) -> bool:

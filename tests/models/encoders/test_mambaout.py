@@ -1,10 +1,14 @@
+import re
+
 import numpy as np
 import pytest
 import timm
 import torch
+from timm.models.mambaout import MambaOut
 from torch import Tensor
 
-from slicebank_models.encoders.mambaout import LAYOUTS, MambaOutEncoder
+from slicebank_models.encoders.mambaout import FAMILY, LAYOUTS, MambaOutEncoder
+from slicebank_models.errors import UnknownArchitecture
 from slicebank_models.loading import load_encoder
 from slicebank_models.registry import EncoderRegistry
 
@@ -85,3 +89,39 @@ def test_only_the_matrices_of_blocks_are_lowered() -> None:
     assert lowered == inside
     with torch.inference_mode():
         assert encoder(rows(1, 64)).dtype == torch.float32
+
+
+def official_names(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """timm's names as github.com/yuweihao/MambaOut has them."""
+    renamed = {}
+    for name, shape in shapes.items():
+        name = name.removeprefix("head.").replace("stem.", "downsample_layers.0.").replace(".blocks.", ".")
+        renamed[re.sub(r"stages\.(\d)\.downsample\.", r"downsample_layers.\1.", name)] = shape
+    return renamed
+
+
+@pytest.mark.parametrize("name", sorted(LAYOUTS))
+def test_layouts_are_told_from_files(name: str) -> None:
+    with torch.device("meta"):
+        theirs = timm.create_model(name, pretrained=False)
+        ours = MambaOutEncoder(name, input_size=224, **GREY)
+    shapes = {key: tuple(tensor.shape) for key, tensor in theirs.state_dict().items()}
+    assert FAMILY.infer(shapes) == name
+    if not name.endswith("_rw"):
+        bare = {key: tuple(tensor.shape) for key, tensor in ours.weights().items()}
+        assert FAMILY.infer(official_names(bare)) == name
+
+
+def test_another_width_is_named() -> None:
+    with torch.device("meta"):
+        wider = MambaOut(depths=(3, 3, 9, 3), dims=(96, 192, 384, 768), num_classes=0)
+    shapes = {key: tuple(tensor.shape) for key, tensor in wider.state_dict().items()}
+    with pytest.raises(UnknownArchitecture, match=r"widths \(96, 192, 384, 768\), so of 768 dimensions"):
+        FAMILY.infer(shapes)
+
+
+def test_other_networks_are_left_to_other_families() -> None:
+    for name in ("convnext_femto", "caformer_s18", "resnet18"):
+        with torch.device("meta"):
+            other = timm.create_model(name, pretrained=False)
+        assert FAMILY.infer({key: tuple(tensor.shape) for key, tensor in other.state_dict().items()}) is None

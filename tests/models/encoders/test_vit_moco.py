@@ -6,7 +6,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from slicebank_models.encoders.seeding import seeded_weights
-from slicebank_models.encoders.vit_moco import LAYOUTS, MoCoViTEncoder, sincos_positions
+from slicebank_models.encoders.vit_moco import FAMILY, LAYOUTS, MoCoViTEncoder, sincos_positions
 
 GREY = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
@@ -86,3 +86,21 @@ def test_the_conv_stem_strides_by_sixteen_with_batch_norm_frozen() -> None:
         alone = torch.cat([encoder(image[None]) for image in grey])
     assert together.shape == (3, 384)
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(LAYOUTS))
+def test_forms_are_told_from_training_files(name: str) -> None:
+    with torch.device("meta"):
+        encoder = MoCoViTEncoder(name, input_size=224, **GREY)
+    shapes = {key: tuple(tensor.shape) for key, tensor in encoder.weights().items()}
+    with_projector = {**shapes, "head.0.weight": (4096, encoder.dim), "head.1.weight": (4096,)}
+    assert FAMILY.infer(with_projector) == name
+    assert FAMILY.infer(shapes) == (name if LAYOUTS[name].conv_stem else None)
+    del with_projector["norm.bias"]
+    assert FAMILY.infer(with_projector) is None
+
+
+def test_a_supervised_transformer_is_not_taken_for_one_of_moco() -> None:
+    with torch.device("meta"):
+        other = VisionTransformer(patch_size=16, embed_dim=384, depth=12, num_heads=6)
+    assert FAMILY.infer({key: tuple(tensor.shape) for key, tensor in other.state_dict().items()}) is None
