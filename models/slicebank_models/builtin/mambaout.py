@@ -84,14 +84,16 @@ _UNTRAINED = {
         licence=_LICENCE,
         paper=_PAPER,
         code=_CODE,
+        row_bytes=row_bytes,
     )
-    for name, dim, parameters, digest in _NETWORKS
+    for name, dim, parameters, row_bytes, digest in _NETWORKS
 }
 
 
 def _published(encoder_id: str, trained_on: str, input_size: int) -> EncoderCard:
+    untrained = _UNTRAINED[encoder_id.partition(".")[0]]
     return replace(
-        _UNTRAINED[encoder_id.partition(".")[0]],
+        untrained,
         id=encoder_id,
         licence="Apache-2.0",
         description=f"MambaOut, gated convolutions; trained on {trained_on} as a classifier of photographs.",
@@ -108,6 +110,7 @@ def _published(encoder_id: str, trained_on: str, input_size: int) -> EncoderCard
             licence_url=f"https://huggingface.co/timm/{encoder_id}",
         ),
         notes=_NOTES,
+        row_bytes=untrained.row_bytes * input_size**2 // untrained.input_size**2,
     )
 
 
