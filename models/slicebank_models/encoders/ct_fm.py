@@ -30,6 +30,7 @@ ARCHITECTURE = "ct_fm"
 # Levels whose tensors are larger than this are worked through in cubes: whole scans have 3.5 GB in the first level.
 LARGEST_TENSOR = 256 * 2**20
 TILE = 96
+_ALL = slice(None)
 
 
 class ResidualBlock(nn.Module):
@@ -119,17 +120,17 @@ def tiled(layers: Callable[[Tensor], Tensor], x: Tensor, *, tile: int, reach: in
     sides = x.shape[2:]
     result: Tensor | None = None
     for corner in product(*(range(0, side, tile) for side in sides)):
-        cut, kept, place = [], [], []
+        cut, kept, place = [_ALL, _ALL], [_ALL, _ALL], [_ALL, _ALL]  # batch and channels whole
         for start, side in zip(corner, sides, strict=True):
             first, end = max(0, start - rim), min(side, start + tile)
             cut.append(slice(first, min(side, end + rim)))
             kept.append(slice((start - first) // stride, math.ceil((end - first) / stride)))
             place.append(slice(start // stride, math.ceil(end / stride)))
-        part = layers(x[(..., *cut)])[(..., *kept)]
+        part = layers(x[tuple(cut)])[tuple(kept)]
         if result is None:
             whole = [math.ceil(side / stride) for side in sides]
             result = part.new_empty((*part.shape[:2], *whole))
-        result[(..., *place)] = part
+        result[tuple(place)] = part
     if result is None:
         raise ValueError("A volume without voxels cannot be encoded.")
     return result

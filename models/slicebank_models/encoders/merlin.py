@@ -50,7 +50,8 @@ class Bottleneck(nn.Module):
         branch = self.bn2(_convolved(self.conv2, branch)).relu_()
         branch = self.bn3(_convolved(self.conv3, branch))
         kept: Tensor = x if self.downsample is None else self.downsample(x)
-        return branch.add_(kept).relu_()
+        added: Tensor = branch.add_(kept).relu_()
+        return added
 
 
 def _convolved(convolution: nn.Module, x: Tensor) -> Tensor:
