@@ -13,6 +13,7 @@ from pathlib import Path
 from slicebank_models.builtin import BUILTIN_CARDS, DEFAULT_ENCODER
 from slicebank_models.cards import ENCODER_ID, EncoderCard, WeightsState
 from slicebank_models.errors import BadCard, EncoderExists, EncoderNotRegistered, UnknownEncoder, WeightsMissing
+from slicebank_models.plugins import installed_plugins
 from slicebank_models.stored_weights import file_sha256
 
 __all__ = ["DEFAULT_ENCODER", "EncoderRegistry"]
@@ -28,11 +29,13 @@ class EncoderRegistry:
     Args:
         folder: Holds `<id>/card.json`, `<id>/weights.safetensors` and `<id>/SHA256SUMS` (as sha256sum writes it) per registered
             encoder; need not exist.
-        known: Cards that need no folder: those that come with slicebank.
+        known: Cards that need no folder; by default those that come with slicebank and those of plug-ins.
     """
 
-    def __init__(self, folder: Path | None = None, *, known: Iterable[EncoderCard] = BUILTIN_CARDS) -> None:
+    def __init__(self, folder: Path | None = None, *, known: Iterable[EncoderCard] | None = None) -> None:
         self._folder = folder
+        if known is None:
+            known = (*BUILTIN_CARDS, *installed_plugins().cards())
         self._known = {card.id: card for card in known}
         # Those that lack their weights get them by a card in the folder; the others lack nothing.
         self._complete = frozenset(card.id for card in self._known.values() if card.weights is not WeightsState.MISSING)
@@ -53,8 +56,8 @@ class EncoderRegistry:
         return tuple(sorted(found.values(), key=lambda card: (card.id != DEFAULT_ENCODER, card.id)))
 
     def problems(self) -> dict[str, str]:
-        """Returns what is wrong with cards that cannot be read, a sentence by id."""
-        found: dict[str, str] = {}
+        """Returns what is wrong with cards that cannot be read and with plug-ins, a sentence by id or by name."""
+        found: dict[str, str] = {f"plug-in {name}": problem for name, problem in installed_plugins().problems.items()}
         for encoder_id in self.registered_ids():
             try:
                 self._read(encoder_id)

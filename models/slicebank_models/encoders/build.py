@@ -6,6 +6,7 @@ from importlib import import_module
 from slicebank_models.cards import EncoderCard
 from slicebank_models.encoders.encoder import Encoder
 from slicebank_models.encoders.family import EncoderFamily
+from slicebank_models.encoders.plugin_families import plugin_families, require_importable
 from slicebank_models.errors import UnknownArchitecture
 
 FAMILY_MODULES = (
@@ -29,19 +30,21 @@ FAMILY_MODULES = (
 
 
 def families() -> Iterator[EncoderFamily]:
-    """Yields every family."""
+    """Yields every family: slicebank's own, then those of plug-ins that can be imported."""
     for module in FAMILY_MODULES:
         family: EncoderFamily = import_module(f"slicebank_models.encoders.{module}").FAMILY
         yield family
+    yield from plugin_families()
 
 
 def family_of(architecture: str) -> EncoderFamily:
     """Returns the family that builds an architecture.
 
     Raises:
-        UnknownArchitecture: None does.
+        UnknownArchitecture: None does, or the plug-in that does cannot be imported.
     """
     known: list[str] = []
+    require_importable(architecture)
     for family in families():
         if family.has(architecture):
             return family

@@ -51,12 +51,13 @@ class TimmEncoder(SliceEncoder):
         std: tuple[float, ...],
         options: Mapping[str, Any] | None = None,
     ) -> None:
+        unread = _unread_tensors(name, input_size)
         trunk = _network(name, input_size, options)
         super().__init__(dim=int(trunk.num_features), input_size=input_size)  # type: ignore[arg-type]
         self.channels = GreyToChannels(mean, std)
         self.trunk = trunk.eval()
         self._hidden_head = _has_hidden_head(trunk)
-        self._unread = _unread_tensors(name, input_size) if self._hidden_head else frozenset()
+        self._unread = unread
         self._called: frozenset[str] | None = None
 
     def weights(self) -> dict[str, Tensor]:
@@ -145,14 +146,29 @@ def _pretrained_cfg(name: str) -> PretrainedCfg:
 
 @lru_cache(maxsize=8)
 def _unread_tensors(name: str, input_size: int) -> frozenset[str]:
-    """Names of tensors that the feature does not pass: a hidden layer between pooling and classifier."""
+    """Names of tensors that the feature does not pass: a hidden layer between pooling and classifier.
+
+    Raises:
+        UnknownArchitecture: The model gives no pooled feature of an image of this size.
+    """
     with torch.device("meta"):
-        trunk = _network(name, input_size).eval()
+        trunk: Any = _network(name, input_size).eval()
         images = torch.zeros(1, 3, input_size, input_size)
-    if not _has_hidden_head(trunk):
+    hidden_head = _has_hidden_head(trunk)
+    shapes: list[tuple[int, ...]] = []
+    try:
+        with torch.inference_mode():
+            called = called_modules(
+                trunk, lambda: shapes.append(tuple(_feature(trunk, images, hidden_head=hidden_head).shape))
+            )
+    except (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise UnknownArchitecture(
+            f"{name} of timm gives no pooled feature of a {input_size} x {input_size} image: {error}"
+        ) from error
+    if shapes != [(1, trunk.num_features)]:
+        raise UnknownArchitecture(f"{name} of timm pools to {shapes}, not to one vector of {trunk.num_features}.")
+    if not hidden_head:
         return frozenset()
-    with torch.inference_mode():
-        called = called_modules(trunk, lambda: _feature(trunk, images, hidden_head=True))
     read = called | {"", "head.norm"} if _head_norm(trunk) else called | {""}
     return frozenset(key for key in trunk.state_dict() if key.rpartition(".")[0] not in read)
 
