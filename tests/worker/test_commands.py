@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +145,33 @@ def test_pulling_asks_for_the_licence(tmp_path: Path, hub: LocalHub) -> None:
     card = registry(tmp_path).get("dummy.lab")
     assert card.source is not None
     assert (card.source.sha256, card.licence) == (sha256, "cc-by-4.0")
+
+
+PULL_AT_A_TERMINAL = """
+import sys
+import typer
+from slicebank_worker.commands.pulling import pull_encoder
+app = typer.Typer()
+app.command()(pull_encoder)
+app()
+"""
+
+
+@pytest.mark.parametrize("said", ["y", "n"])
+def test_at_a_terminal_one_is_asked(tmp_path: Path, hub: LocalHub, said: str) -> None:
+    hub.put(REPO, FILE, save(MATRIX))
+    master, terminal = pty.openpty()
+    arguments = [*HUB_REFERENCE, "--data-dir", str(tmp_path / "data")]
+    with subprocess.Popen(
+        [sys.executable, "-c", PULL_AT_A_TERMINAL, *arguments], stdin=terminal, stdout=subprocess.PIPE, text=True
+    ) as process:
+        os.write(master, f"{said}\n".encode())
+        output, _ = process.communicate(timeout=100)
+    os.close(master)
+    os.close(terminal)
+    assert "Do you accept them?" in output
+    assert process.returncode == (0 if said == "y" else 1), output
+    assert registry(tmp_path).registered("dummy.lab") == (said == "y")
 
 
 def test_a_pull_without_a_network(tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,10 @@ class HubAccess:
         """Address of the hub, for sentences and pages."""
         return (self.endpoint or os.environ.get("HF_ENDPOINT") or PUBLIC_HUB).rstrip("/")
 
+    def page(self, place: str) -> str:
+        """Address where people read of a repository; a mirror's are those of the public hub."""
+        return f"{PUBLIC_HUB if self.folder is not None else self.address}/{place}"
+
     def open(self) -> Hub:
         """Returns the hub; nothing is contacted yet.
 

@@ -102,7 +102,7 @@ def _timm_plan(reference: TimmReference, access: HubAccess, *, encoder_id: str |
     if card.source is None:
         raise BadReference(f"timm publishes no weights for {reference.name}; see `timm.list_pretrained()`.")
     source = pinned(card.source, sha256)
-    page = source.licence_url or f"{access.address}/{source.place}"
+    page = source.licence_url or access.page(source.place)
     return PullPlan(card.id, source, Terms(card.licence, page, source.gated), replace(card, source=source))
 
 

@@ -57,7 +57,7 @@ def published_plan(
             f"The weights of encoder {card.id} are published nowhere; register them with `slicebank encoders add FILE --id {card.id}`."
         )
     source = pinned(card.source, sha256)
-    page = source.licence_url or f"{access.address}/{source.place}"
+    page = source.licence_url or access.page(source.place)
     chosen = encoder_id or card.id
     return PullPlan(chosen, source, Terms(card.licence, page, source.gated), replace(card, id=chosen, source=source))
 

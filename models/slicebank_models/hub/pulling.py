@@ -77,6 +77,10 @@ def pull(
     """
     require_accepted(plan.encoder_id, plan.terms, accepted)
     registry.require_free(plan.encoder_id)
+    if (
+        plan.card is not None and windows is not None
+    ):  # refused before anything is fetched, where a scan encoder has none
+        plan = replace(plan, card=replace(plan.card, windows=windows))
     with _staging(registry, plan.source) as folder:
         source, checkpoint = _fetch(plan, hub, folder, on_bytes)
         try:
@@ -85,8 +89,10 @@ def pull(
             if card is None:
                 architecture = plan.architecture or infer_architecture(opened, plan.source.file)
                 licence = plan.terms.licence or f"see {plan.terms.url}"
-                card = draft_for_checkpoint(plan.encoder_id, architecture=architecture, licence=licence)
-            card = replace(card, source=source, windows=card.windows if windows is None else windows)
+                card = draft_for_checkpoint(
+                    plan.encoder_id, architecture=architecture, licence=licence, windows=windows
+                )
+            card = replace(card, source=source)
             installed, report = install_encoder(registry, card, opened)
         finally:
             # Another try with another architecture is rare, and gigabytes that nobody will use again are not.
@@ -102,13 +108,7 @@ def _fetch(plan: PullPlan, hub: Hub, folder: Path, on_bytes: OnBytes) -> tuple[W
     if found is not None and source.sha256 and found.sha256 and found.sha256 != source.sha256:
         raise WrongFile(_other_file(source, found.sha256))
     _require_space(folder, target, found)
-    fetched = hub.fetch(source.place, source.file, source.revision, target, on_bytes)
-    sha256 = file_sha256(target)
-    if fetched.sha256 and sha256 != fetched.sha256:
-        shutil.rmtree(folder)
-        raise WrongFile(
-            f"What came of {source.file} has sha256 {sha256}, its hub says {fetched.sha256}; pull it again."
-        )
+    fetched, sha256 = _bring(hub, source, source.file, source.revision, target, on_bytes)
     if source.sha256 and sha256 != source.sha256:
         shutil.rmtree(folder)
         raise WrongFile(_other_file(source, sha256))
@@ -119,8 +119,24 @@ def _fetch(plan: PullPlan, hub: Hub, folder: Path, on_bytes: OnBytes) -> tuple[W
     for name in shard_names(target.read_bytes(), target.name):
         file = str(place / name)
         _require_space(folder, folder / name, hub.find(source.place, file, fetched.revision))
-        hub.fetch(source.place, file, fetched.revision, folder / name, on_bytes)
+        _bring(hub, source, file, fetched.revision, folder / name, on_bytes)
     return complete, folder
+
+
+def _bring(
+    hub: Hub, source: WeightsSource, file: str, revision: str, target: Path, on_bytes: OnBytes
+) -> tuple[HubFile, str]:
+    """Fetches one file; what the hub said of it, and its sha256.
+
+    Raises:
+        WrongFile: It is not what the hub said.
+    """
+    fetched = hub.fetch(source.place, file, revision, target, on_bytes)
+    sha256 = file_sha256(target)
+    if fetched.sha256 and sha256 != fetched.sha256:
+        shutil.rmtree(target.parent)
+        raise WrongFile(f"What came of {file} has sha256 {sha256}, its hub says {fetched.sha256}; pull it again.")
+    return fetched, sha256
 
 
 def _other_file(source: WeightsSource, sha256: str) -> str:

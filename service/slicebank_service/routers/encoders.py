@@ -92,7 +92,7 @@ def _check(context: Context, access: HubAccess, reference: Reference, asked: Pul
     if not context.settings.hub_pulls:
         raise BadRequest("this service pulls published encoders alone (SLICEBANK_HUB_PULLS is off)")
     if not asked.accept_licence:
-        where = "timm" if isinstance(reference, TimmReference) else f"{access.address}/{reference.repo}"
+        where = "timm" if isinstance(reference, TimmReference) else access.page(reference.place)
         raise LicenceNotAccepted(
             f"the terms of {asked.pull} are stated at {where}; read them, and send accept_licence=true if you accept them"
         )

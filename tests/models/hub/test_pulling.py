@@ -17,6 +17,8 @@ from safetensors.torch import load, save
 from slicebank_models.cards import EncoderCard, WeightsState
 from slicebank_models.digest import weights_digest
 from slicebank_models.errors import (
+    BadCard,
+    BadReference,
     CheckpointMismatch,
     EncoderExists,
     HubAccessDenied,
@@ -255,6 +257,11 @@ def test_shards(site: Site, hub: LocalHub) -> None:
     )
     assert pulled.card.weights_digest == weights_digest(tensors)
     assert site.left() == []
+    last = hub.files[REPO]["sub/b.safetensors"]
+    hub.lies[last] = last[:-1] + bytes([last[-1] ^ 1])
+    with pytest.raises(WrongFile, match=r"b\.safetensors"):
+        site.pull(f"hf:{REPO}:sub/model.safetensors.index.json", architecture="mambaout_femto", encoder_id="spoiled")
+    assert site.left() == []
     index["weight_map"][names[0]] = "../../x"
     hub.put(REPO, "sub/model.safetensors.index.json", json.dumps(index).encode())
     with pytest.raises(UnsafeCheckpoint):
@@ -340,8 +347,6 @@ def test_a_mirror_says_where_the_file_belongs(registry: EncoderRegistry, tmp_pat
 
 
 def test_an_unpublished_card_says_so(site: Site, card: EncoderCard) -> None:
-    from slicebank_models.errors import BadReference
-
     with pytest.raises(BadReference, match="encoders add"):
         site.plan("unpublished")
     with pytest.raises(BadReference, match="needs no weights"):
@@ -350,3 +355,12 @@ def test_an_unpublished_card_says_so(site: Site, card: EncoderCard) -> None:
     registry = EncoderRegistry(site.registry.folder, known=(pinned,))
     with pytest.raises(BadReference, match="pins"):
         plan_pull(parse_reference(card.id), registry, site.access, sha256="2" * 64)
+
+
+def test_windows_of_a_scan_encoder_are_refused_before_anything_comes(tmp_path: Path, hub: LocalHub) -> None:
+    published = EncoderRegistry().get("merlin")
+    registry = EncoderRegistry(tmp_path / "encoders", known=(published,))
+    plan = plan_pull(parse_reference("merlin"), registry, HubAccess(hub.url))
+    with pytest.raises(BadCard):
+        pull(plan, registry, HubAccess(hub.url).open(), accepted=True, on_bytes=print, windows=("lung",))
+    assert hub.asked == []
