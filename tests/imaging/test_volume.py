@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -166,3 +167,19 @@ def test_slices_in_the_wrong_order_or_of_another_matrix_are_refused() -> None:
         VolumeBuilder(stack_at(0, 1, 2), plain(1.0, 3)).finish()
     with pytest.raises(DecodeFailed, match="rise"):
         stack_at(0, 1, 1)
+
+
+def test_memory_is_the_volume_and_a_few_slices() -> None:
+    side = 256
+    frame = VolumeFrame("SPL", (1.0, 2.0, 2.0), (40, 96, 96), (-1000, 1000), (0, 1), 0.0, Convention.MONAI)
+    stack = StackPlace(side, side, (1.0, 1.0), AXIAL, tuple(float(z) for z in range(120)))
+    slice_bytes, volume_bytes = 4 * side * side, 4 * 40 * 96 * 96
+    tracemalloc.start()
+    try:
+        builder = VolumeBuilder(stack, frame)
+        for index in range(len(stack.z_mm)):
+            builder.add(index, builder.plane(np.full((side, side), index, np.float32)))
+        assert builder.finish().nbytes == volume_bytes
+        assert tracemalloc.get_traced_memory()[1] < volume_bytes + 5 * slice_bytes
+    finally:
+        tracemalloc.stop()
