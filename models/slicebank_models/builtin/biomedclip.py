@@ -20,8 +20,8 @@ _UNTRAINED = replace(
         parameters=86191872,
         digest="a950c676142443b8c3bb23e43d7da8267d4f38a0457397c4c8d4abc09f9f9fc0",
         licence="Apache-2.0 (architecture as in timm; weights by formula)",
-        paper="Zhang et al., BiomedCLIP: a multimodal biomedical foundation model pretrained from fifteen million scientific "
-        "image-text pairs, arXiv:2303.00915",
+        paper="Zhang et al., BiomedCLIP: a multimodal biomedical foundation model pretrained from fifteen million "
+        "scientific image-text pairs, arXiv:2303.00915",
         code="https://github.com/mlfoundations/open_clip@v3.3.0",
         row_bytes=7_900_000,  # beyond the weights, by torch's memory profile of the processor
     ),
@@ -47,7 +47,7 @@ _PUBLISHED = replace(
         licence_url=f"https://huggingface.co/{_REPOSITORY}/blob/main/LICENSE.md",
     ),
     notes="A row is open_clip's `encode_image` with its default normalize=False: not of unit length. The model card names "
-    "research as the intended use and calls deployed use out of scope. The file holds the text tower too, which is left out.",
+    "research as the intended use and calls deployed use out of scope. The file's text tower is left out.",
 )
 
 CARDS = (_PUBLISHED, _UNTRAINED)

@@ -10,11 +10,11 @@ _PAPER = "Ravi et al., SAM 2: Segment Anything in Images and Videos, arXiv:2408.
 _CODE = "https://github.com/facebookresearch/sam2@2b90b9f5ceec907a1c18123530e92e794ad901a4"
 _LICENCE_URL = "https://github.com/facebookresearch/sam2/blob/main/LICENSE"
 _NOTES = (
-    "A row is the mean over positions of `vision_features` (stride 16). The weights were trained at 1024 pixels; 224 is what "
-    "the paper that compares these encoders used, and a card with another multiple of 32 as its input_size works as well."
+    "A row is the mean over positions of `vision_features` (stride 16). The weights were trained at 1024 pixels; 224 is "
+    "what the paper that compares these encoders used, and a card with another multiple of 32 as input_size works too."
 )
 
-# Size: name in addresses, parameters of trunk and neck, digest of the seeded weights, bytes a row of 224 pixels takes. The
+# Size: name in addresses, parameters of trunk and neck, digest of the seeded weights, bytes a row of 224 pixels takes; the
 # bytes are those that torch's memory profile of the processor shows beyond the weights.
 _SIZES = {
     "tiny": ("tiny", 27219136, "d33a862bdbef6fee8c03360d7bac8a65ffbcc5b39d030551a75de5eb8a7bb37f", 17_500_000),
@@ -28,8 +28,8 @@ _SIZES = {
     "large": ("large", 212703280, "948381349e371e5db534ae9288b050427fdf1af411542921bb25034c30360b36", 25_900_000),
 }
 
-# sha256 of the files as the owner's pages on the hub show them; those of `large` are the same in several independent copies.
-# Where only one copy elsewhere was seen, there is none.
+# sha256 of the files as the owner's pages on the hub show them; for `large`, as at least three independent copies agree.
+# Where neither was seen, there is none.
 _SHA256 = {
     ("tiny", "2"): "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125",
     ("small", "2"): "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3",
