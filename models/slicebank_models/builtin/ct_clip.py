@@ -55,7 +55,7 @@ _PUBLISHED = EncoderCard(
     ),
     code="https://github.com/ibrahimethemhamamci/CT-CLIP@a2a155c601987820433c01db69b64d701d3d229d",
     notes=_NOTES,
-    row_bytes=600_000_000,
+    row_bytes=595_000_000,
 )
 
 _UNTRAINED = replace(

@@ -114,4 +114,4 @@ def _published(encoder_id: str, trained_on: str, input_size: int) -> EncoderCard
     )
 
 
-CARDS = (*(_published(*weights) for weights in _PUBLISHED), *_UNTRAINED.values())
+CARDS = (*_UNTRAINED.values(), *(_published(*weights) for weights in _PUBLISHED))

@@ -214,7 +214,7 @@ class CTViT(nn.Module):
     def patches(self, volume: Tensor) -> Iterator[Tensor]:
         """Yields (groups, rows, columns, voxels of a patch) of a (frames, H, W) volume, some groups at a time."""
         frames, height, width = volume.shape
-        cut = volume.view(frames // PATCH_FRAMES, PATCH_FRAMES, height // PATCH, PATCH, width // PATCH, PATCH)
+        cut = volume.reshape(frames // PATCH_FRAMES, PATCH_FRAMES, height // PATCH, PATCH, width // PATCH, PATCH)
         for groups in torch.split(cut.permute(0, 2, 4, 1, 3, 5), FRAMES_AT_ONCE):
             yield groups.flatten(3)
 

@@ -60,6 +60,12 @@ def test_every_timm_layout_is_there() -> None:
     assert set(LAYOUTS) == set(timm.list_models("mambaout*"))
 
 
+def test_tiny_has_the_papers_parameters_without_its_head() -> None:
+    with torch.device("meta"):
+        encoder = MambaOutEncoder("mambaout_tiny", input_size=224, **GREY)
+    assert sum(tensor.numel() for tensor in encoder.weights().values()) / 1e6 == pytest.approx(22.9, abs=0.05)
+
+
 def test_norm_first_layouts_run() -> None:
     torch.manual_seed(0)
     encoder = MambaOutEncoder("mambaout_small_rw", input_size=32, **GREY).eval()
