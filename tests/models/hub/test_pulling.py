@@ -7,7 +7,6 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -33,45 +32,18 @@ from slicebank_models.errors import (
 )
 from slicebank_models.hub.access import HubAccess
 from slicebank_models.hub.planning import plan_pull
-from slicebank_models.hub.published import PullPlan
-from slicebank_models.hub.pulling import STAGING_PREFIX, Pulled, pull
+from slicebank_models.hub.pulling import STAGING_PREFIX, pull
 from slicebank_models.hub.references import parse_reference
 from slicebank_models.loading import load_encoder
 from slicebank_models.registry import EncoderRegistry
 from slicebank_models.verifying import Soundness, verify_encoder
 from tests.models.hub.conftest import FILE, REPO
 from tests.models.hub.local_hub import COMMIT, TOKEN, LocalHub
+from tests.models.hub.site import Site, Stopped
 
 
 def digest_of(checkpoint: bytes) -> str:
     return weights_digest(load(checkpoint))
-
-
-class Stopped(Exception):
-    """As of a process that is killed."""
-
-
-class Site(NamedTuple):
-    registry: EncoderRegistry
-    access: HubAccess
-
-    def plan(self, reference: str, **options: str) -> PullPlan:
-        return plan_pull(parse_reference(reference), self.registry, self.access, **options)
-
-    def pull(self, reference: str, *, accepted: bool = True, stop_at: int | None = None, **options: str) -> Pulled:
-        def on_bytes(done: int, total: int) -> None:
-            assert 0 <= done <= total
-            if stop_at is not None and done >= stop_at:
-                raise Stopped
-
-        plan = self.plan(reference, **options)
-        return pull(plan, self.registry, self.access.open(), accepted=accepted, on_bytes=on_bytes)
-
-    def left(self) -> list[str]:
-        """What lies in the encoders folder besides encoders."""
-        folder = self.registry.folder
-        assert folder is not None
-        return sorted(path.name for path in folder.glob(".*"))
 
 
 @pytest.fixture
@@ -307,43 +279,6 @@ def test_lost_weights_come_back_if_they_are_the_same(site: Site, hub: LocalHub, 
     hub.put(REPO, FILE, checkpoint)
     site.pull("dummy.lab")
     assert verify_encoder(site.registry, "dummy.lab").soundness is Soundness.SOUND
-
-
-@pytest.mark.parametrize("layout", ["plain", "cache"])
-@pytest.mark.parametrize("offline", [False, True])
-def test_a_folder_that_mirrors(
-    registry: EncoderRegistry, checkpoint: bytes, tmp_path: Path, layout: str, offline: bool
-) -> None:
-    root = tmp_path / "mirror"
-    if layout == "plain":
-        file = root / REPO / FILE
-        file.parent.mkdir(parents=True)
-        file.write_bytes(checkpoint)
-    else:
-        cached = root / f"models--{REPO.replace('/', '--')}"
-        (cached / "refs").mkdir(parents=True)
-        (cached / "refs" / "main").write_text(COMMIT)
-        file = cached / "snapshots" / COMMIT / FILE
-        file.parent.mkdir(parents=True)
-        (cached / "blobs").mkdir()
-        (cached / "blobs" / "1").write_bytes(checkpoint)
-        file.symlink_to("../../../blobs/1")
-    site = Site(registry, HubAccess(f"file://{root}" if offline else str(root), offline=offline))
-    card = site.pull("dummy.lab", sha256=hashlib.sha256(checkpoint).hexdigest()).card
-    assert card.source is not None
-    assert card.source.revision == ("main" if layout == "plain" else COMMIT)
-
-
-def test_a_mirror_says_where_the_file_belongs(registry: EncoderRegistry, tmp_path: Path) -> None:
-    site = Site(registry, HubAccess(str(tmp_path)))
-    with pytest.raises(NotOnHub, match=f"{tmp_path}/{REPO}"):
-        site.pull("dummy.lab")
-    (tmp_path / REPO).mkdir(parents=True)
-    (tmp_path / "secret").write_bytes(b"x")
-    (tmp_path / REPO / "weights").mkdir()
-    (tmp_path / REPO / FILE).symlink_to("../../../secret")
-    with pytest.raises(NotOnHub, match=FILE):
-        site.pull("dummy.lab")
 
 
 def test_an_unpublished_card_says_so(site: Site, card: EncoderCard) -> None:
