@@ -22,12 +22,16 @@ from slicebank_worker.roles import open_role
 from slicebank_worker.runtime import Role, open_runtime
 from slicebank_worker.settings import WorkerSettings
 
-# Addresses of requests to a PACS carry identifiers, and so do the library's lines about what it sends.
+# Addresses of requests to a PACS carry identifiers, and so do the library's lines about what it sends; those of a hub's files carry signatures.
 _QUIETER = {
     "celery": logging.WARNING,
     "kombu": logging.WARNING,
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
+    "httpx2": logging.WARNING,
+    "httpcore2": logging.WARNING,
+    "huggingface_hub": logging.ERROR,
+    "filelock": logging.WARNING,
     "pydicom": logging.CRITICAL,
     "pynetdicom": logging.CRITICAL,
 }
