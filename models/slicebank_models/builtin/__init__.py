@@ -15,6 +15,7 @@ from slicebank_models.builtin import (
     merlin,
     sam2,
     vit_moco,
+    vmamba,
 )
 
 DEFAULT_ENCODER = "mambaout_femto.untrained"
@@ -22,6 +23,7 @@ DEFAULT_ENCODER = "mambaout_femto.untrained"
 BUILTIN_CARDS = (
     *mambaout.CARDS,
     *vit_moco.CARDS,
+    *vmamba.CARDS,
     *ct_clip.CARDS,
     *merlin.CARDS,
     *ct_fm.CARDS,
