@@ -29,6 +29,7 @@ BENCHMARKS: Mapping[str, Callable[[Form], None]] = {
         "worker_alone",
         "decode_rates",
         "resize",
+        "selective_scan",
         "int8",
         "memory",
         "cohort_cost",
