@@ -48,7 +48,7 @@ _PUBLISHED = EncoderCard(
         "across is cropped about the centre; the crop to the foreground is part of the encoder, so that filling up "
         "changes nothing."
     ),
-    row_bytes=2_300_000_000,
+    row_bytes=2_650_000_000,
 )
 
 _UNTRAINED = replace(
@@ -67,7 +67,7 @@ _UNTRAINED = replace(
     volume=replace(VOLUME, spacing_mm=(12.0, 6.0, 6.0), size=(40, 64, 80)),
     source=None,
     notes="",
-    row_bytes=130_000_000,
+    row_bytes=146_000_000,
 )
 
 CARDS = (_PUBLISHED, _UNTRAINED)

@@ -48,7 +48,7 @@ _PUBLISHED = EncoderCard(
         "which the count here adds the running statistics of the norms. Scans longer than 480 mm or wider than 336 mm "
         "are cropped about their centre, as in the official transforms."
     ),
-    row_bytes=1_400_000_000,
+    row_bytes=1_420_000_000,
 )
 
 _UNTRAINED = replace(
@@ -60,14 +60,14 @@ _UNTRAINED = replace(
         "pipeline, not for clinical questions."
     ),
     weights=WeightsState.SEEDED,
-    weights_digest="8f7ebe0a91838baf80da82ccb6119e419d8d6344713e0c16c9d3140c49fb4095",
+    weights_digest="788b42bd414715b6c0c87ef891481d4ddd56d69420b0dacc32ff14dd32e3fa32",
     weights_file=None,
     seed=SEED,
     trained=False,
     volume=replace(VOLUME, spacing_mm=(6.0, 6.0, 12.0), size=(56, 56, 40)),
     source=None,
     notes="",
-    row_bytes=25_000_000,
+    row_bytes=39_000_000,
 )
 
 CARDS = (_PUBLISHED, _UNTRAINED)

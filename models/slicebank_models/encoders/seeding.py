@@ -26,7 +26,7 @@ GAIN = 1.0
 # Residual branches: the last linear layer of each block starts small, so that a deep untrained network neither
 # drowns its input under its own branches nor amplifies rounding (as in GPT-2 and fixup initialisations).
 BRANCH_GAIN = 0.35
-_BRANCH_ENDS = ("fc2.weight", "attn.proj.weight", "op.out_proj.weight")
+_BRANCH_ENDS = ("fc2.weight", "attn.proj.weight", "op.out_proj.weight", "conv3.weight")
 # Matrices of several directions in one tensor: each is multiplied from its last axis.
 _STACKED = ("op.x_proj_weight", "op.dt_projs_weight")
 # Stems of convolutions and ReLU halve the variance at each layer unless weights make up for it (He et al. 2015); an
