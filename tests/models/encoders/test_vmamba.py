@@ -50,6 +50,13 @@ def test_names_and_shapes_are_the_official_ones(architecture: str) -> None:
     assert shapes_of(architecture) == official
 
 
+def test_every_norm_has_the_epsilon_of_the_published_code(encoder: VMambaEncoder) -> None:
+    """The published code takes torch's own default. Features hardly show it: 1e-6 would change them by 3e-5."""
+    norms = [module.eps for module in encoder.modules() if isinstance(module, nn.LayerNorm)]
+    assert set(norms) == {1e-5}
+    assert len(norms) == 2 + 3 * sum(LAYOUTS["vmamba_tiny"].depths) + 3 + 1
+
+
 @pytest.mark.parametrize("architecture", LAYOUTS)
 def test_the_architecture_is_told_from_a_files_shapes(architecture: str) -> None:
     shapes = shapes_of(architecture)
