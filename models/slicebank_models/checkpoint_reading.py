@@ -1,9 +1,14 @@
 """Reading tensors from files that nobody vouches for: no code runs, and no file takes more memory than its own size warrants."""
 
+import argparse
 import pickle
 import tarfile
+import threading
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,11 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "encoder", "backbone")
 
 # torch.save writes an entry a tensor and a few beside them.
 _MOST_ZIP_ENTRIES = 200_000
+# Settings that training code saves beside the tensors, and what stands for them: values without a method that a file could
+# choose. VMamba's files hold a CfgNode of yacs, timm's and many others the Namespace of a command line.
+_SETTINGS: list[Any] = [(OrderedDict, "yacs.config.CfgNode"), argparse.Namespace]
+_STAND_INS_SINCE = (2, 7)  # torch that surely takes such a list; older torch refuses these files
+_LISTED = threading.Lock()  # the list is the process's
 _CONVERT = "Convert it to safetensors on a machine you trust."
 
 
@@ -52,7 +62,7 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     beside += sorted(str(key) for key, value in entries.items() if not isinstance(value, Tensor))
     if not tensors:
         raise UnreadableCheckpoint(
-            f"{path.name} holds no tensors; found the entries {', '.join(beside[:20]) or 'none'}. "
+            f"{path.name} holds no tensors; its entries are {', '.join(beside[:20]) or 'none'}. "
             f"Tensors are looked for at the top and under {', '.join(WRAPPERS)}."
         )
     for key, tensor in tensors.items():
@@ -62,18 +72,22 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
 
 
 def _entries(path: Path) -> dict[Any, Any]:
+    if not path.stat().st_size:
+        raise UnreadableCheckpoint(f"{path.name} is empty: it has no bytes.")
     try:
         if _is_safetensors(path):
             return dict(load_file(path))
         _refuse_unsafe_containers(path)
-        with path.open("rb") as stream:  # given a path, torch would go by its name
+        # Given a path, torch would go by its name; what it says of odd pickles is said below.
+        with path.open("rb") as stream, warnings.catch_warnings(), _settings_read():
+            warnings.simplefilter("ignore", UserWarning)
             loaded = torch.load(stream, map_location="cpu", weights_only=True)
     except (UnsafeCheckpoint, UnreadableCheckpoint):
         raise
     except pickle.UnpicklingError as error:
         if "Unsupported operand" in str(error):
             raise UnreadableCheckpoint(
-                f"{path.name} is neither a safetensors nor a torch file, or is damaged."
+                f"{path.name} is no torch file of tensors alone, or is damaged. {_CONVERT}"
             ) from error
         raise UnsafeCheckpoint(
             f"{path.name} holds Python objects besides tensors, and loading them could run code. {_CONVERT}"
@@ -82,11 +96,22 @@ def _entries(path: Path) -> dict[Any, Any]:
         raise UnreadableCheckpoint(f"{path.name} is a damaged safetensors file: {error}") from error
     except Exception as error:  # damaged pickles fail in as many ways as there are errors
         raise UnreadableCheckpoint(
-            f"{path.name} is neither a safetensors nor a torch file, or is damaged: {type(error).__name__}, {error}"
+            f"{path.name} is neither a safetensors nor a torch file, or is damaged or cut short: copy or fetch it again."
         ) from error
     if not isinstance(loaded, Mapping):
         raise UnreadableCheckpoint(f"{path.name} holds a {type(loaded).__name__}, not a dictionary of tensors.")
     return dict(loaded)
+
+
+@contextmanager
+def _settings_read() -> Iterator[None]:
+    """Lets torch read settings beside tensors as plain values."""
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if version < _STAND_INS_SINCE:
+        yield
+        return
+    with _LISTED, torch.serialization.safe_globals(_SETTINGS):
+        yield
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -76,8 +77,11 @@ class EncoderRegistry:
             return self._read(encoder_id)
         if encoder_id in self._known:
             return self._known[encoder_id]
-        known = ", ".join(card.id for card in self.cards())
-        raise UnknownEncoder(f"There is no encoder {encoder_id[:128]!r}. Known encoders: {known}.")
+        asked = encoder_id[:128]
+        # All of them would be a page.
+        near = get_close_matches(asked, [card.id for card in self.cards()], n=5, cutoff=0.5)
+        meant = f"Did you mean {', '.join(near)}? " if near else ""
+        raise UnknownEncoder(f"There is no encoder {asked!r}. {meant}`slicebank encoders list` shows what there is.")
 
     def registered(self, encoder_id: str) -> bool:
         """Whether an encoder was pulled or added here."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
 import pickle
 import random
+import sys
 import tarfile
+import types
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +32,15 @@ class Touch:
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return os.mkdir, (str(self.path),)
+
+
+class CfgNode(dict):  # type: ignore[type-arg]
+    """As of yacs: a dictionary with attributes of its own."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self.__dict__["__immutable__"] = True
+        self.__dict__["__deprecated_keys__"] = set()
 
 
 def torch_zip(content: object) -> bytes:
@@ -217,3 +229,38 @@ def test_damage_is_refused_in_words(make: Callable[[object], bytes], tmp_path: P
         except CheckpointError:
             refused += 1
     assert refused > 50
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_settings_beside_tensors_are_read_as_values(
+    legacy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """VMamba's training code saves its yacs settings beside the model, timm's its command line."""
+    settings = types.ModuleType("yacs.config")
+    settings.CfgNode = CfgNode  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "yacs", types.ModuleType("yacs"))
+    monkeypatch.setitem(sys.modules, "yacs.config", settings)
+    monkeypatch.setattr(CfgNode, "__module__", "yacs.config")
+    content = {
+        "model": {"norm.weight": torch.ones(2)},
+        "config": CfgNode({"MODEL": CfgNode({"DEPTHS": [2, 2]}), "LR": 0.1}),
+        "args": argparse.Namespace(lr=0.1, opt="adamw"),
+        "epoch": 264,
+    }
+    path = tmp_path / "checkpoint.pth"
+    path.write_bytes(torch_legacy(content) if legacy else torch_zip(content))
+    monkeypatch.delitem(sys.modules, "yacs.config")
+    allowed = torch.serialization.get_safe_globals()
+    tensors, beside = read_tensors(path)
+    assert tensors["norm.weight"].tolist() == [1.0, 1.0]
+    assert set(beside) == {"config", "args", "epoch"}
+    assert torch.serialization.get_safe_globals() == allowed, "nothing more stays allowed"
+
+
+def test_settings_do_not_let_code_in(tmp_path: Path) -> None:
+    marker = tmp_path / "made"
+    path = tmp_path / "checkpoint.pth"
+    path.write_bytes(torch_zip({"model": {"w": torch.ones(2)}, "args": argparse.Namespace(trap=Touch(marker))}))
+    with pytest.raises(UnsafeCheckpoint):
+        read_tensors(path)
+    assert not marker.exists()
