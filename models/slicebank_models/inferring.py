@@ -43,7 +43,8 @@ def infer_architecture(checkpoint: Checkpoint, name: str) -> str:
                 return card.architecture
     some = ", ".join(list(shapes)[:5])
     raise UnknownArchitecture(
-        f"{name} does not tell its architecture: no family knows its {len(shapes)} tensors ({some}, ...). Name it with --architecture."
+        f"{name} does not tell its architecture: no family knows its {len(shapes)} tensors ({some}, ...). "
+        "Name it with --architecture; timm:NAME is a model of timm."
     )
 
 
@@ -54,11 +55,11 @@ def _fits(family: EncoderFamily, card: EncoderCard, shapes: Shapes) -> bool:
     rule = family.key_rules(card.architecture, frozenset(shapes))
     found: dict[str, tuple[int, ...]] = {}
     for key, shape in shapes.items():
-        named = DroppedKey(key, "") if TRAINING_COUNTER in key else rule(key)
+        named = DroppedKey(key, "") if key.rpartition(".")[2] == TRAINING_COUNTER else rule(key)
         if isinstance(named, DroppedKey):
             continue
         if isinstance(named, Reshaped):
-            shape = named.shape if math.prod(shape) == math.prod(named.shape) else shape
+            shape = named.shape if named.fits(shape) else shape
             named = named.name
         found[named] = shape
     return found == expected

@@ -53,7 +53,7 @@ def verify_encoder(registry: EncoderRegistry, encoder_id: str) -> EncoderCheck:
     folder = registry.folder / encoder_id
     weights = folder / (card.weights_file or "")
     if not weights.is_file():
-        return EncoderCheck(encoder_id, Soundness.MISSING, f"{weights.name} is gone. {_mend(card)}")
+        return EncoderCheck(encoder_id, Soundness.MISSING, f"{weights.name} is gone. {how_to_get(card)}")
     try:
         noted = registry.checksums(encoder_id)
         sha256 = file_sha256(weights)

@@ -9,7 +9,7 @@ from slicebank_models.errors import BadCard
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 DATASETS = "datasets/"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class WeightsSource:
             raise BadCard(f"Repository {self.repo!r} must be owner/name.")
         if not self.file or self.file.startswith("/") or ".." in self.file.split("/"):
             raise BadCard(f"File {self.file!r} must be a path inside the repository.")
-        if self.sha256 and not _SHA256.fullmatch(self.sha256):
+        if self.sha256 and not SHA256.fullmatch(self.sha256):
             raise BadCard("A sha256 is 64 lower-case hexadecimal digits.")
 
     @property

@@ -31,9 +31,18 @@ def test_the_default_comes_first_and_can_be_got() -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing", "../mambaout", "", "a" * 300])
-def test_unknown_ids_are_refused_with_the_known_ones(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UnknownEncoder, match="hu_statistics"):
+def test_unknown_ids_are_refused_with_the_way_to_the_known_ones(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UnknownEncoder, match="encoders list") as refused:
         EncoderRegistry(tmp_path).get(name)
+    assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"), [("biomed_clip", "biomedclip"), ("hu_statistic", "hu_statistics"), ("Merlin", "merlin")]
+)
+def test_a_slip_is_told_what_was_meant(asked: str, meant: str) -> None:
+    with pytest.raises(UnknownEncoder, match=rf"Did you mean {meant}[,?]"):
+        EncoderRegistry().get(asked)
 
 
 def test_an_added_encoder_is_listed_by_every_registry_of_the_folder(

@@ -131,6 +131,29 @@ def test_a_pinned_file(tmp_path: Path) -> None:
     assert code == 0, output
 
 
+def test_a_sha256_that_is_none(tmp_path: Path) -> None:
+    save_file(MATRIX, tmp_path / "m.safetensors")
+    given = (tmp_path / "m.safetensors", "--architecture", "dummy", "--sha256")
+    code, _ = run(add_encoder, tmp_path / "data", *given, "zz")
+    assert code == 2
+    code, output = run(add_encoder, tmp_path / "data", *given, hashlib.sha256(save(MATRIX)).hexdigest().upper())
+    assert code == 0, output
+
+
+def test_the_id_of_a_training_file(tmp_path: Path) -> None:
+    torch.save({"state_dict": MATRIX}, tmp_path / "run_0299.pth.tar")
+    code, output = run(add_encoder, tmp_path / "data", tmp_path / "run_0299.pth.tar", "--architecture", "dummy")
+    assert code == 0, output
+    assert registry(tmp_path).registered_ids() == ["dummy.run_0299"]
+
+
+def test_a_setting_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLICEBANK_HUB_ENDPOINT", "ftp://hub")
+    code, output = run(pull_encoder, tmp_path / "data", *HUB_REFERENCE)
+    assert code == 2
+    assert "SLICEBANK_HUB_ENDPOINT" in output
+
+
 def test_pulling_asks_for_the_licence(tmp_path: Path, hub: LocalHub) -> None:
     sha256 = hub.put(REPO, FILE, save(MATRIX))
     hub.licences[REPO] = "cc-by-4.0"

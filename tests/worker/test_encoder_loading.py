@@ -41,8 +41,21 @@ def test_what_is_lacking_is_remembered_until_it_is_there(registry: EncoderRegist
     file.write_bytes(kept[:-1] + b"!")
     with pytest.raises(WeightsLacking, match="encoders verify mine"):
         loader(key, CPU)
+    assert loader.lacking == ["mine"]
+    file.write_bytes(kept + b"!")
+    assert loader.lacking == [], "whoever mends it need not wait for a job that asks again"
     file.write_bytes(kept)
     loader(key, CPU)
+    assert loader.lacking == []
+
+
+def test_an_encoder_that_was_removed_is_lacked_no_more(registry: EncoderRegistry, tmp_path: Path) -> None:
+    loader = EncoderLoader(registry, "w")
+    key = EncoderKey("mine", registry.get("mine").weights_digest, "standard")
+    (tmp_path / "encoders" / "mine" / "weights.safetensors").unlink()
+    with pytest.raises(WeightsLacking):
+        loader(key, CPU)
+    registry.remove("mine")
     assert loader.lacking == []
 
 

@@ -38,13 +38,22 @@ class EncoderLoader:
         self._registry = registry
         self._name = name
         self._lock = threading.Lock()
-        self._lacking: dict[str, None] = {}
+        self._lacking: dict[str, tuple[tuple[str, int, int], ...]] = {}
 
     @property
     def lacking(self) -> list[str]:
-        """Ids of encoders that a job asked for and whose weights are not here, or are damaged; until they are loaded."""
+        """Ids of encoders that a job asked for and whose weights are not here, or are damaged; until their files change."""
         with self._lock:
+            self._lacking = {name: files for name, files in self._lacking.items() if files == self._files(name)}
             return list(self._lacking)
+
+    def _files(self, encoder_id: str) -> tuple[tuple[str, int, int], ...]:
+        """Name, time and size of what is stored of an encoder."""
+        folder = self._registry.folder
+        if folder is None or not self._registry.registered(encoder_id):
+            return ()
+        found = [(path.name, path.stat()) for path in sorted((folder / encoder_id).glob("*"))]
+        return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
 
     def __call__(self, key: EncoderKey, device: torch.device) -> FrozenEncoder:
         """Loads the encoder of a key.
@@ -53,11 +62,12 @@ class EncoderLoader:
             WeightsLacking: its weights are not on this machine, or are damaged.
             EncoderUnavailable: it has other weights than the key names, or cannot be built by this version.
         """
+        files = self._files(key.encoder)
         try:
             encoder = self._load(key, device)
         except WeightsLacking:
             with self._lock:
-                self._lacking[key.encoder] = None
+                self._lacking[key.encoder] = files
             raise
         with self._lock:
             self._lacking.pop(key.encoder, None)

@@ -126,5 +126,5 @@ class HubAccess:
         if self.offline and self.folder is None:
             raise HubOffline(
                 "SLICEBANK_OFFLINE is set, so nothing is fetched. Bring the file on a disk and register it with "
-                "`slicebank encoders add FILE`, or name a folder that mirrors repositories in SLICEBANK_HUB_ENDPOINT."
+                "`slicebank encoders add FILE` (`--id ID` for a published one), or name a folder that mirrors repositories in SLICEBANK_HUB_ENDPOINT."
             )

@@ -8,7 +8,7 @@ from slicebank_models.hub.access import HubAccess
 from slicebank_models.hub.references import PublishedReference
 from slicebank_models.hub.terms import Terms
 from slicebank_models.registry import EncoderRegistry
-from slicebank_models.weights_source import WeightsSource
+from slicebank_models.weights_source import SHA256, WeightsSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,12 @@ def pinned(source: WeightsSource, sha256: str | None) -> WeightsSource:
     """Returns a source pinned by a sha256 that the user gave.
 
     Raises:
-        BadReference: The card pins another one.
+        BadReference: It is none, or the card pins another one.
     """
+    if sha256 and not SHA256.fullmatch(sha256):
+        raise BadReference("A sha256 is 64 lower-case hexadecimal digits.")
     if sha256 and source.sha256 and sha256 != source.sha256:
-        raise BadReference(f"The card pins the file with sha256 {source.sha256}, and another was asked for.")
+        raise BadReference(
+            f"The card pins the file with sha256 {source.sha256}, and another was asked for; leave --sha256 out."
+        )
     return replace(source, sha256=sha256) if sha256 else source

@@ -142,7 +142,8 @@ def _bring(
 def _other_file(source: WeightsSource, sha256: str) -> str:
     return (
         f"{source.file} of {source.repo} has sha256 {sha256}, and {source.sha256} is pinned: it was replaced, or the mirror is not "
-        "faithful. Nothing was registered. Pin the new one with --sha256 if you trust it."
+        "faithful. Nothing was registered. Who trusts it pins it with --sha256, or, where the card pins another, registers it under an "
+        f"id of its own: `slicebank encoders pull hf:{source.place}:{source.file} --id ID`."
     )
 
 

@@ -36,6 +36,8 @@ from slicebank_models.weights_source import DATASETS
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # The library's HTTP client has changed between its versions, and with it the class of errors that are none of its own.
 _TRANSPORT_ERRORS: tuple[type[Any], ...] = (HfHubHTTPError.__mro__[1], OSError)
+# As httpx and requests call them.
+_NOBODY_THERE = frozenset({"ConnectError", "ConnectTimeout", "ConnectionError"})
 PART_SUFFIX = ".part"
 _ASK_SECONDS = 20.0
 
@@ -152,6 +154,11 @@ class RemoteHub:
             if getattr(error, "errno", None):
                 raise  # of a disk of this machine
             # The sentence of the library may hold a signed address.
+            if type(error).__name__ in _NOBODY_THERE:
+                raise HubUnreachable(
+                    f"{self.name} cannot be reached ({type(error).__name__}): check network and proxies, name a mirror in "
+                    f"SLICEBANK_HUB_ENDPOINT, or bring {what} on a disk and register it with `slicebank encoders add`."
+                ) from error
             raise HubUnreachable(
                 f"{self.name} did not give {what} ({type(error).__name__}); what came is kept: pull again to go on, or "
                 "name a mirror in SLICEBANK_HUB_ENDPOINT."

@@ -51,6 +51,7 @@ class EncoderView(BaseModel):
     description: str
     notes: str
     parameters: int
+    row_bytes: int = Field(description="Memory of the device that one more row takes in float32; 0 where unmeasured.")
     weights: str
     weights_digest: str
     registered: bool = Field(description="Whether it was pulled or added here.")
@@ -76,8 +77,8 @@ class PullAsked(BaseModel):
         max_length=200, description="Id of a published encoder, hf:OWNER/REPO[@REVISION][:FILE], or timm:NAME."
     )
     id: Annotated[str, Field(pattern=ID_PATTERN)] | None = Field(None, description="Id to register it under.")
-    architecture: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")] | None = Field(
-        None, description="What a checkpoint file is of, where it does not tell."
+    architecture: Annotated[str, Field(pattern=r"^(timm:)?[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")] | None = Field(
+        None, description="What a checkpoint file is of, where it does not tell; timm:NAME is a model of timm."
     )
     windows: list[str] | None = Field(None, min_length=1, max_length=8, description="Windows rendered by default.")
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(None, description="Pins the file.")
@@ -129,6 +130,7 @@ def encoder_view(card: EncoderCard, *, registered: bool) -> EncoderView:
         description=card.description,
         notes=card.notes,
         parameters=card.parameters,
+        row_bytes=card.row_bytes,
         weights=card.weights.value,
         weights_digest=card.weights_digest,
         registered=registered,

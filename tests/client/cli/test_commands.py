@@ -257,6 +257,10 @@ def test_predict(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> No
     assert "lesion" in run.out
     assert "0.9" in run.out
     assert (tmp_path / "a.png").read_bytes() == b"\x89PNG"
+    assert "reads the scan as a whole" not in run.out
+    server.on("POST /v1/heads/liver/predictions", {**ANSWER, "attention": {}})
+    assert "reads the scan as a whole" in slicebank("predict", "liver", "1.2", "--picture", tmp_path / "b.png").out
+    server.on("POST /v1/heads/liver/predictions", ANSWER)
     run = slicebank("predict", "liver", "--bag", "b", "--json")
     assert run.json["outputs"][0]["probability"] == 0.9
     assert slicebank("predict", "liver").status == 1

@@ -52,6 +52,15 @@ def test_the_card(slicebank: Shell, server: SpeakingServer) -> None:
         assert words in shown
 
 
+def test_the_card_of_a_scan_encoder(slicebank: Shell, server: SpeakingServer) -> None:
+    read = {"kind": "volume", "size": 0, "mean": [], "interpolation": "bilinear", "volume": {"size": [224, 224, 160]}}
+    server.on("GET /v1/encoders/merlin", {"id": "merlin", "input": read, "row_bytes": 2_500_000_000})
+    shown = slicebank("encoders", "show", "merlin").out
+    assert "kind volume, volume size 224, 224, 160" in shown
+    assert "bilinear" not in shown
+    assert "2.5 GB" in shown
+
+
 def test_pulling_at_the_server(slicebank: Shell, server: SpeakingServer) -> None:
     server.on("POST /v1/encoders", Reply(202, {"job_id": "j", "state": "queued", "encoder_id": "biomedclip"}))
     server.on("GET /v1/jobs/j", job("j", "succeeded", kind="pull", result={"encoder_id": "biomedclip"}))

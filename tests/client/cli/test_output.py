@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
 
-from slicebank.cli.output import cell_text, size_text
+from slicebank.cli.output import Output, cell_text, size_text
 from slicebank.cli.progress import job_phrase
 from slicebank.records import Job, decode
 
@@ -22,6 +23,29 @@ def test_sizes(size: int, text: str) -> None:
 )
 def test_cells(value: object, text: str) -> None:
     assert cell_text(value) == text
+
+
+def test_what_has_no_value_is_not_told() -> None:
+    assert cell_text({"repo": "a/b", "sha256": "", "volume": None, "mean": [], "gated": False, "size": 0}) == (
+        "repo a/b, gated no, size 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "dropped"), [(200, ""), (70, "licence"), (45, "licence, windows"), (20, "licence, windows")]
+)
+def test_ids_stay_whole_on_narrow_terminals(
+    width: int, dropped: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "mambaout_base_plus_rw.sw_e150_in12k"
+    output = Output()
+    output.out = Console(force_terminal=True, color_system=None, width=width)
+    output.table(
+        ("encoder", "windows", "licence"), [(name, "abdomen, lung", "x " * 40)], empty="", spare=("windows", "licence")
+    )
+    told = capsys.readouterr()
+    assert (name in told.out) == (width > len(name))
+    assert (f"Too narrow for {dropped};" in told.err) == bool(dropped)
 
 
 @pytest.mark.parametrize(

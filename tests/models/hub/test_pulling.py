@@ -118,6 +118,8 @@ def test_the_pinned_file_and_no_other(site: Site, hub: LocalHub, checkpoint: byt
     sha256 = hub.put(REPO, FILE, checkpoint)
     with pytest.raises(WrongFile, match=f"{sha256}.*{'0' * 64}"):
         site.pull("dummy.lab", sha256="0" * 64)
+    with pytest.raises(BadReference, match="64 lower-case"):
+        site.pull("dummy.lab", sha256="zz")
     assert hub.downloads() == [], "the hub's word was enough"
     assert site.left() == []
     site.pull("dummy.lab", sha256=sha256)
@@ -163,7 +165,7 @@ def test_what_is_not_there_is_named(site: Site, hub: LocalHub, checkpoint: bytes
 
 
 def test_a_hub_that_is_away(registry: EncoderRegistry, free_address: str) -> None:
-    with pytest.raises(HubUnreachable, match="pull again"):
+    with pytest.raises(HubUnreachable, match=r"cannot be reached.*encoders add"):
         Site(registry, HubAccess(free_address)).pull("dummy.lab")
 
 

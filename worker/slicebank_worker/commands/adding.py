@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from slicebank_models.registry import EncoderRegistry
 
 AUTO = "auto"
+
+# MoCo's training files are called .pth.tar.
+_SUFFIXES = re.compile(r"(\.(pth|pt|tar|bin|ckpt|safetensors))+$")
 
 
 def add_encoder(
@@ -123,5 +127,7 @@ def _own_card(
 
         return replace(card, licence=licence)
     chosen = infer_architecture(opened, checkpoint.name) if architecture == AUTO else architecture
-    name = encoder_id or plain_id(chosen, checkpoint.name if checkpoint.is_dir() else checkpoint.stem)
+    name = encoder_id or plain_id(
+        chosen, checkpoint.name if checkpoint.is_dir() else _SUFFIXES.sub("", checkpoint.name)
+    )
     return draft_for_checkpoint(name, architecture=chosen, licence=licence)

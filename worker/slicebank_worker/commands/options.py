@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +24,19 @@ DataDir = Annotated[
 Branch = Annotated[
     str, typer.Option(help="Which encoder of a MoCo-v3 training file to take: base_encoder or momentum_encoder.")
 ]
+
+
+def _hex_digits(sha256: str | None) -> str | None:
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise typer.BadParameter("a sha256 is 64 hexadecimal digits")
+    return None if sha256 is None else sha256.lower()
+
+
 Sha256 = Annotated[
-    str | None, typer.Option(metavar="HEX", help="sha256 of the file; another file is refused.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="HEX", help="sha256 of the file; another file is refused.", show_default=False, callback=_hex_digits
+    ),
 ]
 Windows = Annotated[
     str | None,
@@ -40,10 +52,18 @@ _SHOWN_KEYS = 3
 
 
 def settings_of(data_dir: Path | None) -> StoreSettings:
-    """The settings of this machine's service."""
+    """The settings of this machine's service; a bad one becomes a sentence on stderr and exit status 2."""
+    from pydantic import ValidationError
+
     from slicebank_store.settings import StoreSettings
 
-    return StoreSettings(data_dir=data_dir) if data_dir else StoreSettings()
+    try:
+        return StoreSettings(data_dir=data_dir) if data_dir else StoreSettings()
+    except ValidationError as error:
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"])
+            typer.echo(f"SLICEBANK_{where.upper()}: {problem['msg']}", err=True)
+        raise typer.Exit(2) from None
 
 
 def registry_of(settings: StoreSettings) -> EncoderRegistry:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,6 +19,8 @@ from slicebank.records import RefusedSeries, Rejected
 
 # Wide enough for a 64-character UID beside two ids, so that tables in files and pipes are not folded.
 PIPE_COLUMNS = 200
+# What a column that may be left out, or folded, wants at least.
+SPARE_COLUMNS = 40
 
 
 class Output:
@@ -53,12 +56,22 @@ class Output:
         if not self.as_json:
             self.err.print(text, soft_wrap=True)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-        """Write a table; cells that are numbers go to the right. Without rows the sentence `empty` stands for it."""
+    def table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, spare: Sequence[str] = ()
+    ) -> None:
+        """Write a table; cells that are numbers go to the right. Without rows the sentence `empty` stands for it.
+
+        Of the columns `spare` the last are left out, and named on stderr, where a terminal is too narrow for all: an id
+        that is broken over two lines cannot be copied.
+        """
         cells = [list(row) for row in rows]
         if not cells:
             self.say(empty)
             return
+        if self.out.is_terminal and (dropped := self._too_wide(columns, cells, spare)):
+            kept = [index for index, column in enumerate(columns) if column not in dropped]
+            columns, cells = [columns[index] for index in kept], [[row[index] for index in kept] for row in cells]
+            self.note(f"Too narrow for {', '.join(dropped)}; --json tells all.")
         table = Table(box=None, pad_edge=False, header_style="bold")
         for index, column in enumerate(columns):
             numbers = all(isinstance(row[index], (int, float)) or row[index] is None for row in cells)
@@ -66,6 +79,24 @@ class Output:
         for row in cells:
             table.add_row(*(cell_text(cell) for cell in row))
         self.out.print(table)
+
+    def _too_wide(
+        self, columns: Sequence[str], rows: Sequence[Sequence[object]], spare: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Columns to leave out so that the others fit."""
+        widths = {
+            column: max(len(column), *(cell_len(cell_text(row[index])) for row in rows))
+            for index, column in enumerate(columns)
+        }
+        # Sentences may be folded.
+        widths |= {column: min(widths[column], SPARE_COLUMNS) for column in spare}
+        dropped: list[str] = []
+        for column in reversed(spare):
+            if sum(widths.values()) + 2 * (len(widths) - 1) <= self.out.width:
+                break
+            del widths[column]
+            dropped.append(column)
+        return tuple(dropped)
 
     def fields(self, values: Mapping[str, object]) -> None:
         """Write names and values below each other; what has no value is left out."""
@@ -117,7 +148,8 @@ def cell_text(value: object) -> str:
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, Mapping):
-        return escape(", ".join(f"{name} {cell_text(item)}" for name, item in value.items()))
+        told = {name: item for name, item in value.items() if item not in (None, "", {}, [], ())}
+        return escape(", ".join(f"{name} {cell_text(item)}" for name, item in told.items()))
     if isinstance(value, (list, tuple)):
         return escape(", ".join(cell_text(item) for item in value))
     return escape(str(value))

@@ -26,6 +26,7 @@ class Encoder:
     Attributes:
         registered: whether it was pulled or added at the server; one that was and lacks its weights has lost them.
         how_to_get: what to do where the weights are missing.
+        row_bytes: memory of the device that one more row of a batch takes in float32; 0 where nobody has measured it.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Encoder:
     description: str = ""
     architecture: str = ""
     parameters: int = 0
+    row_bytes: int = 0
     registered: bool = False
     source: EncoderSource | None = None
     how_to_get: str = ""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from slicebank.cli.command import command
+from slicebank.cli.output import size_text
 from slicebank.cli.progress import JobsBar
 from slicebank.cli.session import Session
 from slicebank.client import Client
@@ -50,6 +51,7 @@ def list_encoders(
             for item in found
         ],
         empty="This server has no encoders.",
+        spare=("parameters", "level", "default", "windows", "licence"),
     )
     for sentence in problems.values():
         session.output.err.print(f"Warning: {sentence}", markup=False, soft_wrap=True)
@@ -62,8 +64,11 @@ def show(session: Session, encoder_id: Annotated[str, typer.Argument(metavar="EN
     if session.output.as_json:
         session.output.json(card)
         return
-    told = {name.replace("_", " "): value for name, value in card.raw.items()}
-    session.output.fields({**told, "weights": weights_phrase(card)})
+    told = {name.replace("_", " "): value for name, value in card.raw.items() if name != "row_bytes"}
+    if (read := told.get("input")) and read.get("volume"):
+        told["input"] = {name: value for name, value in read.items() if name not in ("size", "interpolation")}
+    memory = size_text(card.row_bytes) if card.row_bytes else ""
+    session.output.fields({**told, "weights": weights_phrase(card), "memory a row": memory})
 
 
 def pull_at_server(

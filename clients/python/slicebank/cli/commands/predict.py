@@ -57,4 +57,5 @@ def predict(
             empty="",
         )
     if picture is not None:
-        output.say(f"Attention over the slices: {picture}")
+        whole = "" if answer.attention.slices else " (none: the encoder reads the scan as a whole)"
+        output.say(f"Attention over the slices{whole}: {picture}")
