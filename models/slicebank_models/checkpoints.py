@@ -5,7 +5,6 @@ A MoCo v3 training file holds `base_encoder`, `momentum_encoder` and `predictor`
 taken. Every key is then mapped, or dropped for a stated reason, or the file is refused with the difference.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import Tensor
 from slicebank_models.checkpoint_reading import read_tensors
 from slicebank_models.encoders.encoder import TRAINING_COUNTER
 from slicebank_models.encoders.family import DroppedKey, KeyRule, Reshaped
-from slicebank_models.errors import CheckpointMismatch
+from slicebank_models.errors import CheckpointMismatch, UnreadableCheckpoint
 
 JSON = dict[str, Any]
 
@@ -116,7 +115,7 @@ def map_checkpoint(
 
     Raises:
         CheckpointMismatch: A tensor is missing, left over or of another shape.
-        UnreadableCheckpoint: See `read_tensors`.
+        UnreadableCheckpoint: See `read_tensors`; or numbers of another kind where weights should be.
         UnsafeCheckpoint: See `read_tensors`.
     """
     sorting = open_checkpoint(checkpoint, branch=branch) if isinstance(checkpoint, Path) else checkpoint
@@ -125,10 +124,11 @@ def map_checkpoint(
     found: dict[str, tuple[str, Tensor]] = {}
     left_over: list[str] = []
     for key, (rest, tensor) in sorting.kept.items():
-        named = DroppedKey(rest, "step counter of BatchNorm") if TRAINING_COUNTER in rest else rule(rest)
-        if isinstance(named, Reshaped) and tensor.numel() == math.prod(named.shape):
-            tensor = tensor.reshape(named.shape)
+        counter = rest.rpartition(".")[2] == TRAINING_COUNTER
+        named = DroppedKey(rest, "step counter of BatchNorm") if counter else rule(rest)
         if isinstance(named, Reshaped):
+            if named.fits(tensor.shape):
+                tensor = tensor.reshape(named.shape)
             named = named.name
         if isinstance(named, DroppedKey):
             dropped.append(DroppedKey(key, named.reason))
@@ -144,10 +144,20 @@ def map_checkpoint(
     )
     if missing or left_over or wrong_shape:
         raise CheckpointMismatch(missing, tuple(left_over), wrong_shape)
+    if no_weights := sorted(key for name, (key, tensor) in found.items() if _is_other_kind(tensor, expected[name])):
+        raise UnreadableCheckpoint(
+            f"{len(no_weights)} tensors hold integers, truth values or complex numbers where the architecture has real "
+            f"weights, such as {no_weights[0][:128]}: the file is of a quantised or another model."
+        )
     report = MappingReport(
         sorting.layout, tuple((key, name) for name, (key, _) in found.items()), tuple(dropped), sorting.beside
     )
     return MappedCheckpoint({name: tensor.to(torch.float32) for name, (_, tensor) in found.items()}, report)
+
+
+def _is_other_kind(found: Tensor, expected: Tensor) -> bool:
+    """Whether float32 would make weights of what are none: codes of quantised layers, counters, masks."""
+    return expected.is_floating_point() and not found.is_floating_point()
 
 
 def _sort(tensors: Mapping[str, Tensor], branch: str) -> Checkpoint:

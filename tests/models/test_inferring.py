@@ -36,3 +36,17 @@ def test_a_file_that_lacks_a_tensor_is_of_nothing(tmp_path: Path) -> None:
     torch.save(tensors, tmp_path / "x.pth")
     with pytest.raises(UnknownArchitecture, match="--architecture"):
         infer_architecture(open_checkpoint(tmp_path / "x.pth"), "x")
+
+
+@pytest.mark.parametrize("positions", [None, (3,), (1, 0, 384), (1, 6, 384), (1, 197, 192)])
+def test_a_file_whose_positions_are_missing_or_odd_is_of_nothing(
+    positions: tuple[int, ...] | None, tmp_path: Path
+) -> None:
+    card = next(card for card in CARDS if card.architecture == "vit_conv_small")
+    tensors = {name: torch.empty(tensor.shape) for name, tensor in build_encoder(card).weights().items()}
+    del tensors["pos_embed"]
+    if positions is not None:
+        tensors["pos_embed"] = torch.empty(positions)
+    torch.save(tensors, tmp_path / "x.pth")
+    with pytest.raises(UnknownArchitecture, match="--architecture"):
+        infer_architecture(open_checkpoint(tmp_path / "x.pth"), "x")

@@ -17,7 +17,9 @@ class DroppedKey:
 
 @dataclass(frozen=True, slots=True)
 class Reshaped:
-    """A tensor that checkpoints store in another shape of as many numbers.
+    """A tensor that checkpoints store with axes of length 1 more or fewer, such as the matrix of a 1 x 1 convolution.
+
+    Other shapes of as many numbers do not fit: a transposed or flattened matrix would be read in the wrong order.
 
     Attributes:
         name: Of the tensor in the module.
@@ -26,6 +28,10 @@ class Reshaped:
 
     name: str
     shape: tuple[int, ...]
+
+    def fits(self, stored: tuple[int, ...]) -> bool:
+        """Whether a tensor of the shape `stored` is this one, in the same order."""
+        return [side for side in stored if side != 1] == [side for side in self.shape if side != 1]
 
 
 KeyRule = Callable[[str], "str | DroppedKey | Reshaped"]

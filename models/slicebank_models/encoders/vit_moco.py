@@ -208,14 +208,16 @@ def _infer(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
         return None
     named = {name: shape for key, shape in shapes.items() if isinstance(name := _key(key), str)}
     named = {name: shape for name, shape in named.items() if TRAINING_COUNTER not in name}
-    tokens = named.get("pos_embed", (0, 0, 0))[1]
-    input_size = PATCH * math.isqrt(max(tokens - 1, 0))
+    positions = named.pop("pos_embed", ())
+    if len(positions) != 3 or math.isqrt(positions[1] - 1 if positions[1] else 0) ** 2 + 1 != positions[1]:
+        return None
     for architecture, layout in LAYOUTS.items():
         if layout.conv_stem == conv_stem and named.get("cls_token") == (1, 1, layout.dim):
             with torch.device("meta"):
-                expected = MoCoViT(layout, input_size).state_dict()
+                expected = MoCoViT(layout, PATCH).state_dict()
             shapes_of = {name: tuple(tensor.shape) for name, tensor in expected.items() if TRAINING_COUNTER not in name}
-            if named == shapes_of:
+            del shapes_of["pos_embed"]  # of any grid
+            if positions == (1, positions[1], layout.dim) and named == shapes_of:
                 return architecture
     return None
 
