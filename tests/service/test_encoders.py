@@ -104,6 +104,8 @@ def test_a_pull_becomes_a_job(api: Api, world: World) -> None:
         ({"pull": "hf:a/b:../x"}, 422, "bad_encoder_reference"),
         ({"pull": "hu_statistics"}, 422, "bad_encoder_reference"),
         ({"pull": "hf:a/b"}, 409, "licence_not_accepted"),
+        ({"pull": "hf:a/b:c.pth", "architecture": "timm:resnet18"}, 409, "licence_not_accepted"),
+        ({"pull": "hf:a/b:c.pth", "architecture": "timm:../x"}, 422, "invalid_request"),
         ({"pull": "dummy.lab", "sha256": "x"}, 422, "invalid_request"),
         ({"pull": "dummy.lab", "id": "../x"}, 422, "invalid_request"),
         ({"pull": "dummy.lab", "id": "hu_statistics"}, 409, "encoder_exists"),

@@ -31,7 +31,7 @@ def pull_encoder(
         str,
         typer.Argument(
             metavar="ENCODER",
-            help="A published encoder, such as biomedclip; hf:OWNER/REPO[@REVISION][:FILE]; or timm:NAME.",
+            help="A published encoder, such as biomedclip; hf:OWNER/REPO, hf:OWNER/REPO@REVISION:FILE; or timm:NAME.",
         ),
     ],
     encoder: Annotated[

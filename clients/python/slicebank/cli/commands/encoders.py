@@ -75,7 +75,9 @@ def pull_at_server(
     session: Session,
     encoder: Annotated[
         str,
-        typer.Argument(metavar="ENCODER", help="A published encoder, hf:OWNER/REPO[@REVISION][:FILE], or timm:NAME."),
+        typer.Argument(
+            metavar="ENCODER", help="A published encoder, hf:OWNER/REPO, hf:OWNER/REPO@REVISION:FILE, or timm:NAME."
+        ),
     ],
     encoder_id: Annotated[str | None, typer.Option("--id", help="Id to register it under.")] = None,
     architecture: Annotated[
