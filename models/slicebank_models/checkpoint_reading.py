@@ -72,7 +72,7 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
 
 
 def _entries(path: Path) -> dict[Any, Any]:
-    if not path.stat().st_size:
+    if path.is_file() and not path.stat().st_size:
         raise UnreadableCheckpoint(f"{path.name} is empty: it has no bytes.")
     try:
         if _is_safetensors(path):

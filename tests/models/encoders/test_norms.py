@@ -1,7 +1,8 @@
 """Epsilons of norms, held one by one against the official code.
 
 A comparison of features sees an epsilon only where little variance reaches a norm: the first one or two of a network
-(`tests/models/parity/faint_stem.py`). One that differed in a later norm, ten times over, would pass it at 1e-4. Sources, at the commits that `tests/models/parity/goldens` name:
+(`tests/models/parity/faint_stem.py`). One that differed in a later norm, ten times over, would pass it at 1e-4. Sources, at the
+commits that `tests/models/parity/goldens` name:
 
 | architecture | epsilon | where the official code says so |
 |---|---|---|
