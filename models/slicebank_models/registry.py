@@ -83,6 +83,10 @@ class EncoderRegistry:
         meant = f"Did you mean {', '.join(near)}? " if near else ""
         raise UnknownEncoder(f"There is no encoder {asked!r}. {meant}`slicebank encoders list` shows what there is.")
 
+    def ships(self, encoder_id: str) -> bool:
+        """Whether the card comes with slicebank or a plug-in, so that the id is known after a removal too."""
+        return encoder_id in self._known
+
     def registered(self, encoder_id: str) -> bool:
         """Whether an encoder was pulled or added here."""
         if encoder_id in self._complete or self._folder is None or not ENCODER_ID.fullmatch(encoder_id):

@@ -60,18 +60,36 @@ def verify_encoder(registry: EncoderRegistry, encoder_id: str) -> EncoderCheck:
         for name in (weights.name, CARD_FILE):
             if name in noted and (sha256 if name == weights.name else file_sha256(folder / name)) != noted[name]:
                 return EncoderCheck(
-                    encoder_id, Soundness.DAMAGED, f"{name} was changed since it was registered. {_mend(card)}", sha256
+                    encoder_id,
+                    Soundness.DAMAGED,
+                    f"{name} was changed since it was registered. {_mend(registry, card)}",
+                    sha256,
                 )
         digest = stored_digest(weights)
     except (UnreadableCheckpoint, OSError) as error:
-        return EncoderCheck(encoder_id, Soundness.DAMAGED, f"{error} {_mend(card)}")
+        return EncoderCheck(encoder_id, Soundness.DAMAGED, f"{error} {_mend(registry, card)}")
     if digest != card.weights_digest:
         return EncoderCheck(
-            encoder_id, Soundness.DAMAGED, f"Its tensors are not those that its card names. {_mend(card)}", sha256
+            encoder_id,
+            Soundness.DAMAGED,
+            f"Its tensors are not those that its card names. {_mend(registry, card)}",
+            sha256,
         )
     return EncoderCheck(encoder_id, Soundness.SOUND, "Files and tensors are as they were registered.", sha256)
 
 
-def _mend(card: EncoderCard) -> str:
-    again = f"encoders pull {card.id}" if card.source is not None else f"encoders add FILE --id {card.id}"
-    return f"Run `slicebank encoders remove {card.id}` and `slicebank {again}`; bags made before keep their rows."
+def _mend(registry: EncoderRegistry, card: EncoderCard) -> str:
+    return f"Run `slicebank encoders remove {card.id}` and `slicebank encoders {_again(registry, card)}`; bags made before keep their rows."
+
+
+def _again(registry: EncoderRegistry, card: EncoderCard) -> str:
+    """What registers an encoder again after its card was removed."""
+    source = card.source
+    if source is None:
+        return f"add FILE --id {card.id} --architecture {card.architecture}"
+    if registry.ships(card.id):
+        return f"pull {card.id}"
+    reference = f"hf:{source.place}@{source.revision}"
+    if card.architecture.startswith("hf:"):  # by its config.json
+        return f"pull {reference} --id {card.id}"
+    return f"pull {reference}:{source.file} --id {card.id} --architecture {card.architecture}"

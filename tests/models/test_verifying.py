@@ -10,13 +10,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from slicebank_models.cards import draft_card
+from slicebank_models.cards import WeightsState, draft_card
 from slicebank_models.digest import weights_digest
 from slicebank_models.errors import ModelsError, UnreadableCheckpoint
 from slicebank_models.loading import install_encoder, load_encoder
 from slicebank_models.registry import EncoderRegistry
 from slicebank_models.stored_weights import stored_digest
 from slicebank_models.verifying import Soundness, verify_encoder
+from slicebank_models.weights_source import WeightsSource
 
 
 @pytest.fixture
@@ -76,6 +77,29 @@ def test_a_file_cut_short_or_gone(registry: EncoderRegistry, tmp_path: Path) -> 
     check = verify_encoder(registry, "mine")
     assert check.soundness is Soundness.MISSING
     assert "encoders add FILE --id mine" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("encoder_id", "architecture", "again"),
+    [
+        ("mine", "dummy", "encoders pull hf:lab/ct@v1:w.safetensors --id mine --architecture dummy`"),
+        ("mine", "hf:dinov2", "encoders pull hf:lab/ct@v1 --id mine`"),
+        ("biomedclip", "biomedclip", "encoders pull biomedclip`"),
+    ],
+)
+def test_the_way_back_is_one_after_the_removal_too(
+    tmp_path: Path, encoder_id: str, architecture: str, again: str
+) -> None:
+    """The id of a card that slicebank ships is known then; another is not."""
+    save_file({"matrix": torch.zeros(2, 2)}, tmp_path / "w.safetensors")
+    registry = EncoderRegistry(tmp_path / "encoders")
+    card = replace(draft_card(encoder_id, architecture, licence="CC0", input_size=64), dim=16)
+    card = replace(card, source=WeightsSource("lab/ct", "w.safetensors", "v1"), weights=WeightsState.PRESENT)
+    registry.add(replace(card, weights_digest="0" * 64), tmp_path / "w.safetensors")
+    check = verify_encoder(registry, encoder_id)
+    assert check.soundness is Soundness.DAMAGED
+    assert f"encoders remove {encoder_id}`" in check.detail
+    assert again in check.detail
 
 
 def test_encoders_without_stored_weights() -> None:
