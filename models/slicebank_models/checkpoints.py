@@ -149,10 +149,15 @@ def map_checkpoint(
             f"{len(no_weights)} tensors hold integers, truth values or complex numbers where the architecture has real "
             f"weights, such as {no_weights[0][:128]}: the file is of a quantised or another model."
         )
+    mapped = {name: tensor.to(torch.float32) for name, (_, tensor) in found.items()}
+    if endless := next((name for name, tensor in mapped.items() if not torch.isfinite(tensor).all()), None):
+        raise UnreadableCheckpoint(
+            f"Tensor {endless} holds numbers that are not finite: the training diverged, or the file is damaged."
+        )
     report = MappingReport(
         sorting.layout, tuple((key, name) for name, (key, _) in found.items()), tuple(dropped), sorting.beside
     )
-    return MappedCheckpoint({name: tensor.to(torch.float32) for name, (_, tensor) in found.items()}, report)
+    return MappedCheckpoint(mapped, report)
 
 
 def _is_other_kind(found: Tensor, expected: Tensor) -> bool:

@@ -86,3 +86,11 @@ def test_axes_of_length_one_are_all_that_may_differ() -> None:
     assert Reshaped("w", (4, 6, 1)).fits((4, 6))
     assert not Reshaped("w", (4, 6)).fits((6, 4))
     assert not Reshaped("w", (4, 6)).fits((24,))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_numbers_that_are_not_finite_are_refused(value: float, expected: dict[str, Tensor], tmp_path: Path) -> None:
+    stored = torch.zeros((384, 96), dtype=torch.float64)
+    stored[3, 5] = value
+    with pytest.raises(UnreadableCheckpoint, match="not finite"):
+        map_with(stored, expected, tmp_path)

@@ -12,7 +12,10 @@ BEGIN, END = "<!-- goldens -->", "<!-- end -->"
 
 def table() -> str:
     """One line a golden."""
-    lines = ["| golden | official implementation | at | tensors | numbers compared |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| golden | official implementation | at | tensors | numbers compared |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for path in sorted(FOLDER.glob("*.json")):
         golden = read_golden(path.stem)
         official = golden.official
