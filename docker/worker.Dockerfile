@@ -12,7 +12,7 @@ RUN python -m venv /opt/slicebank
 COPY pyproject.toml constraints.txt ./
 # What the package needs (gigabytes) lies in a layer of its own, which a change of code leaves as it is.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['worker'], sep='\n')" > requirements.txt \
+    python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['worker'], *p['optional-dependencies']['hf'], sep='\n')" > requirements.txt \
     && pip install ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} -c constraints.txt -r requirements.txt
 
 FROM dependencies AS wheel

@@ -26,10 +26,10 @@ sys.meta_path[:] = [Hiding if finder is PathFinder else finder for finder in sys
 """
 
 
-def requirements(extra: str) -> list[str]:
-    """What pyproject.toml asks for: the base and one extra."""
+def requirements(extra: str, *, base: bool = True) -> list[str]:
+    """What pyproject.toml asks for: the base, if wanted, and one extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [*project["dependencies"], *project["optional-dependencies"][extra]]
+    return [*(project["dependencies"] if base else ()), *project["optional-dependencies"][extra]]
 
 
 def hide_all_but(extra: str, folder: Path) -> dict[str, str]:
