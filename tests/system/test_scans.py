@@ -72,12 +72,13 @@ def test_a_scan_is_what_an_independent_reader_makes_of_it(
     upload = embed(service.client, real_ct / "ct" / folder, encoder="dummy_scan")
     (series,) = upload.series
     bag = service.client.bags.get(series.bag_id or "")
-    assert (bag.n_rows, bag.n_slices, bag.dim) == (1, series.n_slices, 24)
+    assert (bag.n_rows, bag.dim) == (1, 24)
+    assert bag.n_slices > 1
     with h5py.File(service.client.bags.download(bag.bag_id, tmp_path / "bag.h5")) as file:
         np.testing.assert_allclose(file["feats"][:], expected_features(real_ct / "ct" / folder), atol=2e-4)
         assert file.attrs["level"] == "scan"
         assert file["coords"].shape == (1, 2)
-        assert len(file["thumbnails"]) == series.n_slices
+        assert len(file["thumbnails"]) == bag.n_slices
 
 
 def test_heads_learn_from_slices_and_from_scans_of_real_series(service: Service, real_ct: Path) -> None:
@@ -86,9 +87,11 @@ def test_heads_learn_from_slices_and_from_scans_of_real_series(service: Service,
         uids = []
         for folder in SERIES:
             upload = embed(client, real_ct / "ct" / folder, encoder=encoder)
-            series = max(upload.series, key=lambda item: item.n_slices)
-            assert client.bags.get(series.bag_id or "").n_rows == (rows or 2 * series.n_slices)
-            uids.append(series.series_uid)
+            # Of a series that other tests have brought already, the upload tells no number of slices.
+            bag = max((client.bags.get(item.bag_id or "") for item in upload.series), key=lambda item: item.n_slices)
+            assert bag.n_slices > 1
+            assert bag.n_rows == (rows or 2 * bag.n_slices)
+            uids.append(bag.series_uid)
         training = client.heads.train(
             f"real-{encoder}",
             encoder,
