@@ -211,3 +211,32 @@ def draft_card(
         weights_digest="",
         weights_file="weights.safetensors",
     )
+
+
+def draft_scan_card(
+    encoder_id: str, architecture: str, volume: VolumeSpec, *, licence: str, paper: str = "", description: str = ""
+) -> EncoderCard:
+    """Returns the card of a trained scan encoder, as `draft_card` does that of a slice encoder.
+
+    Raises:
+        BadCard: A value is out of range.
+    """
+    return EncoderCard(
+        id=encoder_id,
+        architecture=architecture,
+        dim=1,
+        level=EncoderLevel.SCAN,
+        input_kind=InputKind.VOLUME,
+        input_size=0,
+        mean=(),
+        std=(),
+        windows=(),
+        licence=licence,
+        paper=paper,
+        description=description,
+        parameters=0,
+        weights=WeightsState.MISSING,
+        weights_digest="",
+        weights_file="weights.safetensors",
+        volume=volume,
+    )

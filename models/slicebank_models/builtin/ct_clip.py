@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from slicebank_models.builtin.untrained import SEED
-from slicebank_models.cards import EncoderCard, EncoderLevel, InputKind, WeightsState
+from slicebank_models.cards import WeightsState, draft_scan_card
 from slicebank_models.volume_spec import Resampling, VolumeSpec
 from slicebank_models.weights_source import WeightsSource
 
@@ -28,24 +28,17 @@ _VOLUME = VolumeSpec(
     resampling=Resampling.TORCH_TRILINEAR,
 )
 
-_PUBLISHED = EncoderCard(
-    id="ct_clip",
-    architecture="ct_clip",
+_PUBLISHED = replace(
+    draft_scan_card(
+        "ct_clip",
+        "ct_clip",
+        _VOLUME,
+        licence="CC-BY-NC-SA-4.0; gated: the terms of CT-RATE must be accepted",
+        paper="Hamamci et al., Developing Generalist Foundation Models from a Multimodal Dataset for 3D CT, arXiv:2403.17834",
+        description="Image encoder of CT-CLIP, trained on 50,188 chest CT volumes with their reports. One row a scan.",
+    ),
     dim=512,
-    level=EncoderLevel.SCAN,
-    input_kind=InputKind.VOLUME,
-    input_size=0,
-    mean=(),
-    std=(),
-    windows=(),
-    licence="CC-BY-NC-SA-4.0; gated: the terms of CT-RATE must be accepted",
-    paper="Hamamci et al., Developing Generalist Foundation Models from a Multimodal Dataset for 3D CT, arXiv:2403.17834",
-    description="Image encoder of CT-CLIP, trained on 50,188 chest CT volumes with their reports. One row a scan.",
     parameters=178616136,
-    weights=WeightsState.MISSING,
-    weights_digest="",
-    weights_file="weights.safetensors",
-    volume=_VOLUME,
     source=WeightsSource(
         repo="ibrahimhamamci/CT-RATE",
         file="models/CT-CLIP-Related/CT-CLIP_v2.pt",

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from slicebank_models.builtin.untrained import SEED
-from slicebank_models.cards import EncoderCard, EncoderLevel, InputKind, WeightsState
+from slicebank_models.cards import WeightsState, draft_scan_card
 from slicebank_models.volume_spec import Resampling, VolumeSpec
 from slicebank_models.weights_source import WeightsSource
 
@@ -17,24 +17,17 @@ VOLUME = VolumeSpec(
     resampling=Resampling.MONAI,
 )
 
-_PUBLISHED = EncoderCard(
-    id="ct_fm",
-    architecture="ct_fm",
+_PUBLISHED = replace(
+    draft_scan_card(
+        "ct_fm",
+        "ct_fm",
+        VOLUME,
+        licence="Apache-2.0",
+        paper="Pai et al., Vision Foundation Models for Computed Tomography, arXiv:2501.09001",
+        description="Residual encoder, trained without labels on 148,000 CT scans of all body parts; one row a scan.",
+    ),
     dim=512,
-    level=EncoderLevel.SCAN,
-    input_kind=InputKind.VOLUME,
-    input_size=0,
-    mean=(),
-    std=(),
-    windows=(),
-    licence="Apache-2.0",
-    paper="Pai et al., Vision Foundation Models for Computed Tomography, arXiv:2501.09001",
-    description="Residual encoder, trained without labels on 148,000 CT scans of all body parts; one row a scan.",
     parameters=77774944,
-    weights=WeightsState.MISSING,
-    weights_digest="",
-    weights_file="weights.safetensors",
-    volume=VOLUME,
     source=WeightsSource(
         repo="project-lighter/ct_fm_feature_extractor",
         file="model.safetensors",

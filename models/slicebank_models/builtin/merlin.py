@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from slicebank_models.builtin.untrained import SEED
-from slicebank_models.cards import EncoderCard, EncoderLevel, InputKind, WeightsState
+from slicebank_models.cards import WeightsState, draft_scan_card
 from slicebank_models.volume_spec import Resampling, VolumeSpec
 from slicebank_models.weights_source import WeightsSource
 
@@ -17,24 +17,17 @@ VOLUME = VolumeSpec(
     resampling=Resampling.MONAI,
 )
 
-_PUBLISHED = EncoderCard(
-    id="merlin",
-    architecture="merlin",
+_PUBLISHED = replace(
+    draft_scan_card(
+        "merlin",
+        "merlin",
+        VOLUME,
+        licence="MIT",
+        paper="Blankemeier et al., Merlin: A Vision Language Foundation Model for 3D Computed Tomography, arXiv:2406.06512",
+        description="Inflated ResNet-152, trained on abdominal CT with reports and diagnosis codes; one row a scan.",
+    ),
     dim=512,
-    level=EncoderLevel.SCAN,
-    input_kind=InputKind.VOLUME,
-    input_size=0,
-    mean=(),
-    std=(),
-    windows=(),
-    licence="MIT",
-    paper="Blankemeier et al., Merlin: A Vision Language Foundation Model for 3D Computed Tomography, arXiv:2406.06512",
-    description="Inflated ResNet-152, trained on abdominal CT with reports and diagnosis codes; one row a scan.",
     parameters=118566720,
-    weights=WeightsState.MISSING,
-    weights_digest="",
-    weights_file="weights.safetensors",
-    volume=VOLUME,
     source=WeightsSource(
         repo="stanfordmimi/Merlin",
         file="i3_resnet_clinical_longformer_best_clip_04-02-2024_23-21-36_epoch_99.pt",

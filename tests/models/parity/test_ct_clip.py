@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from slicebank_models.cards import EncoderCard, EncoderLevel, InputKind, WeightsState
+from slicebank_models.cards import draft_scan_card
 from slicebank_models.encoders.ct_clip import ARCHITECTURE, CTClipEncoder
 from slicebank_models.loading import install_encoder, load_encoder
 from slicebank_models.registry import EncoderRegistry
@@ -28,25 +28,7 @@ def install(golden: Golden, comparison: Comparison, folder: Path) -> tuple[CTCli
     """Through a file as the original saves it; returns the encoder and why keys were dropped."""
     checkpoint = folder / "CT-CLIP_v2.pt"
     torch.save(golden.state(gain=GAIN, override=comparison.override()), checkpoint)
-    card = EncoderCard(
-        id="ct_clip.parity",
-        architecture=ARCHITECTURE,
-        dim=512,
-        level=EncoderLevel.SCAN,
-        input_kind=InputKind.VOLUME,
-        input_size=0,
-        mean=(),
-        std=(),
-        windows=(),
-        licence="none",
-        paper="",
-        description="",
-        parameters=0,
-        weights=WeightsState.MISSING,
-        weights_digest="",
-        weights_file="weights.safetensors",
-        volume=comparison.spec,
-    )
+    card = draft_scan_card("ct_clip.parity", ARCHITECTURE, comparison.spec, licence="none")
     registry = EncoderRegistry(folder / "encoders")
     installed, report = install_encoder(registry, card, checkpoint)
     checkpoint.unlink()
