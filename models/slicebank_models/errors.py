@@ -1,4 +1,4 @@
-"""What can go wrong with encoders and heads.
+"""What can go wrong with encoders, heads and pre-training.
 
 ModelsError
 ├── EncoderError
@@ -29,14 +29,20 @@ ModelsError
 │   ├── BadTrainingValue          bad_training_value
 │   ├── BadHeadFile               bad_head_file
 │   └── DimensionMismatch         dimension_mismatch
-└── TrainingError
-    ├── MalformedLabels           malformed_labels
-    ├── NoCases                   no_cases
-    ├── OneClassOnly              one_class_only
-    ├── ClassWithoutCases         class_without_cases
-    ├── TooFewPatients            too_few_patients
-    ├── TrainingDiverged          training_diverged
-    └── TrainingCancelled         training_cancelled
+├── TrainingError
+│   ├── MalformedLabels           malformed_labels
+│   ├── NoCases                   no_cases
+│   ├── OneClassOnly              one_class_only
+│   ├── ClassWithoutCases         class_without_cases
+│   ├── TooFewPatients            too_few_patients
+│   ├── TrainingDiverged          training_diverged
+│   └── TrainingCancelled         training_cancelled
+└── PretrainingError
+    ├── BadPretrainingSetting     bad_pretraining_setting
+    ├── SourceProblem             source_problem
+    ├── BadSliceCache             bad_slice_cache
+    ├── BadPretrainingCheckpoint  bad_pretraining_checkpoint
+    └── PretrainingDiverged       pretraining_diverged
 """
 
 from typing import ClassVar
@@ -292,3 +298,39 @@ class TrainingCancelled(TrainingError):
     """The caller asked to stop."""
 
     code: ClassVar[str] = "training_cancelled"
+
+
+class PretrainingError(ModelsError):
+    """Pre-training cannot go on."""
+
+    code: ClassVar[str] = "pretraining_error"
+
+
+class BadPretrainingSetting(PretrainingError):
+    """A setting that does not exist, or a value it cannot have."""
+
+    code: ClassVar[str] = "bad_pretraining_setting"
+
+
+class SourceProblem(PretrainingError):
+    """A folder or table of slices that cannot be read, or whose parts contradict each other."""
+
+    code: ClassVar[str] = "source_problem"
+
+
+class BadSliceCache(PretrainingError):
+    """A folder that is no whole cache of slices."""
+
+    code: ClassVar[str] = "bad_slice_cache"
+
+
+class BadPretrainingCheckpoint(PretrainingError):
+    """A file that no run can be resumed from, or one of another run."""
+
+    code: ClassVar[str] = "bad_pretraining_checkpoint"
+
+
+class PretrainingDiverged(PretrainingError):
+    """The loss stopped being a number."""
+
+    code: ClassVar[str] = "pretraining_diverged"

@@ -144,6 +144,12 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "too_few_patients": 422,
         "training_diverged": 500,
         "training_cancelled": 409,
+        "pretraining_error": 500,
+        "bad_pretraining_setting": 422,
+        "source_problem": 422,
+        "bad_slice_cache": 422,
+        "bad_pretraining_checkpoint": 422,
+        "pretraining_diverged": 500,
         # store
         "store_error": 500,
         "catalogue_error": 503,

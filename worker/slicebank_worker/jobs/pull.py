@@ -50,7 +50,10 @@ class Puller:
         def on_bytes(done: int, total: int) -> None:
             # Megabytes, because the catalogue counts in 32 bits.
             hold.progress(done // _MEGABYTE, max(total, done) // _MEGABYTE, "MB")
-            hold.check()
+            if done >= total > 0:
+                hold.report()  # a short file is there before a heartbeat would tell
+            else:
+                hold.check()
 
         with hold.stage("fetch_s"):
             plan = plan_pull(
