@@ -1,0 +1,100 @@
+"""Two views of every slice of a batch, made on its device.
+
+Order: HU, window, crop with antialiased resize and flip, blur, brightness and contrast, solarisation. Crop, resize and
+flip are one separable linear map, rows @ slice @ columns^T, and so is blur; no slice is touched alone. MoCo v3's changes
+of hue and saturation and its greyscale have no meaning for pictures of one channel and are left out; its changes of
+brightness and contrast come before the blur, which differs only where they clip.
+"""
+
+import torch
+from torch import Tensor
+
+from slicebank_models.pretraining import grey
+from slicebank_models.pretraining.batches import SliceBatch
+from slicebank_models.pretraining.cropping import lesion_crops, resizing_matrix
+from slicebank_models.pretraining.draws import ViewDraws
+from slicebank_models.pretraining.spec import Method, ViewSettings
+
+# Pixels of slices in float32 at a time: 128 slices of 512 x 512, 134 MB, and as much again of matrices and products.
+CHUNK_PIXELS = 2**25
+
+
+@torch.no_grad()
+def render_views(
+    batch: SliceBatch,
+    draws: ViewDraws,
+    settings: ViewSettings,
+    loss_method: Method,
+    windows: Tensor,
+    input_size: int,
+) -> tuple[Tensor, Tensor]:
+    """Renders both views of every slice, in float32 whatever autocast says.
+
+    With LECL, view 1 of an annotated slice is a crop around one of its lesions and view 2 the whole slice; with MoCo,
+    and for slices without a box, both are random crops.
+
+    Args:
+        batch: B slices.
+        draws: Of the same B slices.
+        settings: Those that the draws were made from.
+        loss_method: Whether boxes count.
+        windows: (W, 2) lowest and highest HU of `settings.windows`, such as from `grey.window_bounds`.
+        input_size: Side of the views, pixels.
+
+    Returns:
+        Two of (B, input_size, input_size) float32, grey levels 0 to 255, on the batch's device.
+    """
+    if len(draws) != len(batch):
+        raise ValueError(f"{len(draws)} draws do not belong to {len(batch)} slices")
+    if windows.shape != (len(settings.windows), 2):
+        raise ValueError(f"windows must be ({len(settings.windows)}, 2), not {tuple(windows.shape)}")
+    device = batch.hu.device
+    views = torch.empty((2, len(batch), input_size, input_size), device=device)
+    crops = view_crops(batch, draws.to(device), loss_method)
+    windows = windows.to(device)
+    step = max(1, CHUNK_PIXELS // batch.side**2)
+    with torch.autocast(device.type, enabled=False):
+        for start in range(0, len(batch), step):
+            stop = min(start + step, len(batch))
+            chunk = draws.part(start, stop)
+            for view in range(2):
+                views[view, start:stop] = _render(
+                    batch.hu[start:stop], crops[start:stop, view], chunk, view, windows, input_size
+                )
+    return views[0], views[1]
+
+
+def view_crops(batch: SliceBatch, draws: ViewDraws, loss_method: Method) -> Tensor:
+    """What of its slice each view shows.
+
+    Args:
+        batch: B slices.
+        draws: Of the same slices, on the same device.
+        loss_method: Whether boxes count.
+
+    Returns:
+        (B, 2, 4) pixels: row_start, column_start, row_stop, column_stop of view 1 and view 2.
+    """
+    crops = draws.crop * batch.side
+    if loss_method is not Method.LECL or batch.boxes.shape[1] == 0:
+        return crops
+    lesion = lesion_crops(batch.boxes, batch.n_boxes, draws.box, draws.lesion_size, batch.side)
+    whole = torch.tensor([0.0, 0.0, batch.side, batch.side], device=crops.device).expand_as(lesion)
+    return torch.where(batch.annotated.view(-1, 1, 1), torch.stack([lesion, whole], dim=1), crops)
+
+
+def _render(hu: Tensor, crops: Tensor, draws: ViewDraws, view: int, windows: Tensor, size: int) -> Tensor:
+    side = hu.shape[1]
+    device = hu.device
+    flip = draws.flip[:, view].to(device)
+    slices = grey.window_grey(hu, windows[draws.window[:, view].to(device)])
+    rows = resizing_matrix(crops[:, 0], crops[:, 2], torch.zeros_like(flip), side, size)
+    columns = resizing_matrix(crops[:, 1], crops[:, 3], flip, side, size)
+    views = rows @ slices @ columns.mT  # (B, size, side) @ ... -> (B, size, size)
+    blurred = torch.nonzero(draws.sigma[:, view])[:, 0]
+    if len(blurred):
+        sigma = draws.sigma[blurred, view] * (size / grey.BLUR_SIDE)
+        blurred = blurred.to(device)
+        views[blurred] = grey.blur(views[blurred], sigma.to(device))
+    views = grey.jitter(views, draws.brightness[:, view].to(device), draws.contrast[:, view].to(device))
+    return grey.solarise(views, draws.solarise[:, view].to(device))
