@@ -43,12 +43,13 @@ def make_phantom(spec: PhantomSpec, lesions: Sequence[Lesion] = ()) -> Phantom:
             box = add_lesion(plane, index, lesion, spec)
             if box is not None:
                 found.append(box)
-        hu[index] = _quantised(plane, noise)
+        hu[index] = quantised(plane, noise)
     planted = tuple(PlantedLesion(lesion, tuple(found)) for lesion, found in zip(lesions, boxes, strict=True))
     return Phantom(spec, hu, planted)
 
 
-def _quantised(plane: Plane, noise: Plane) -> NDArray[np.int16]:
+def quantised(plane: Plane, noise: Plane) -> NDArray[np.int16]:
+    """Returns a slice with noise, less of it in air, as 12 bits hold it; HU."""
     quiet = np.clip((plane + np.float32(1000.0)) * np.float32(1.0 / 900.0), 0.35, 1.0)  # air scatters less
     plane += noise * quiet
     return np.clip(np.rint(plane), LOWEST_HU, HIGHEST_HU).astype(np.int16)
