@@ -147,8 +147,11 @@ class RunSettings:
         checkpoint_steps: Steps between checkpoints; one is always written at the end.
         log_steps: Steps between lines of metrics.csv.
         probe_epochs: Epochs between linear probes; 0 for none.
+        probe_slices: Most slices that a probe embeds on either side; on the side of training also no more than a quarter of
+            the slices where that is above 256, so that probes stay cheap.
         max_steps: Ends the run early; 0 for never. The schedules are those of the whole run.
         readers: Threads that read and prepare batches ahead.
+        compile: Whether torch.compile translates the encoder; takes minutes at the start, for a faster step on a GPU.
     """
 
     seed: int = field(default=0, metadata={"range": (0, 2**31 - 1)})
@@ -158,8 +161,10 @@ class RunSettings:
     checkpoint_steps: int = field(default=500, metadata={"range": (1, 10**9)})
     log_steps: int = field(default=10, metadata={"range": (1, 10**9)})
     probe_epochs: int = field(default=1, metadata={"range": (0, 100_000)})
+    probe_slices: int = field(default=2048, metadata={"range": (16, 65_536)})
     max_steps: int = field(default=0, metadata={"range": (0, 10**9)})
     readers: int = field(default=2, metadata={"range": (1, 64)})
+    compile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
