@@ -1,5 +1,7 @@
 """Crops of slices, and the matrices that cut, resize and flip them."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -49,9 +51,16 @@ def resizing_matrix(start: Tensor, stop: Tensor, flip: Tensor, side: int, size: 
     """
     start, stop = start.view(-1, 1, 1), stop.view(-1, 1, 1)
     step = (stop - start) / size
+    reach = step.clamp(min=1)
+    # Only so many pixels can have a weight, so only theirs are computed.
+    taps = math.ceil(2 * max(side / size, 1.0)) + 1
     output = torch.arange(size, device=start.device, dtype=start.dtype).view(1, -1, 1) + 0.5
-    pixel = torch.arange(side, device=start.device, dtype=start.dtype).view(1, 1, -1)
     centre = torch.where(flip.view(-1, 1, 1), stop - output * step, start + output * step)
+    first = (centre - reach).floor()
+    pixel = first + torch.arange(taps, device=start.device, dtype=start.dtype)  # (B, size, taps)
     covered = (torch.minimum(pixel + 1, stop) - torch.maximum(pixel, start)).clamp_(0, 1)
-    weights = ((pixel + 0.5) - centre).abs_().div_(step.clamp(min=1)).neg_().add_(1).clamp_(min=0).mul_(covered)
-    return weights.div_(weights.sum(dim=2, keepdim=True))
+    weights = (1 - (pixel + 0.5 - centre).abs_() / reach).clamp_(min=0) * covered
+    weights /= weights.sum(dim=2, keepdim=True)
+    # Pixels beyond the ends of the axis, whose weight is 0, get columns of their own, so that no two share a place.
+    matrix = weights.new_zeros((len(start), size, side + 2 * taps))
+    return matrix.scatter_(2, pixel.long() + taps, weights)[:, :, taps : taps + side]

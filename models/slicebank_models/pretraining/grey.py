@@ -1,9 +1,11 @@
 """Grey levels of views: windows, blur, brightness, contrast and solarisation, in batch."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from slicebank_models.errors import BadPretrainingSetting
 
@@ -45,17 +47,19 @@ def blur(views: Tensor, sigma: Tensor) -> Tensor:
 
     Args:
         views: (B, size, size) float32.
-        sigma: (B,) standard deviations, pixels of these views; above 0.
+        sigma: (B,) standard deviations, pixels of these views; above 0. On the CPU, so that no device is waited for.
     """
     size = views.shape[1]
-    place = torch.arange(size, device=views.device, dtype=views.dtype)
-    row, column = place.view(1, -1, 1), place.view(1, 1, -1)
-    sharp = (0.5 / sigma.square()).view(-1, 1, 1)
-    kernel = torch.exp(-(row - column).square() * sharp)
-    # Pixels beyond a border are those within, without the border's own pixel: -1 is 1, size is size - 2.
-    kernel[:, :, 1:] += torch.exp(-(row + column).square() * sharp)[:, :, 1:]
-    kernel[:, :, :-1] += torch.exp(-(2 * (size - 1) - row - column).square() * sharp)[:, :, :-1]
-    kernel /= kernel.sum(dim=2, keepdim=True)
+    # Pixels beyond a border are those within, without the border's own: -1 is 1. They weigh less than 1e-7 from `corner` on.
+    corner = min(size - 1, math.ceil(6 * float(sigma.max())))
+    sharp = (0.5 / sigma.to(views.device).square()).view(-1, 1)
+    bell = torch.exp(-torch.arange(1 - size, size, device=views.device, dtype=views.dtype).square() * sharp)
+    bell /= bell.sum(dim=1, keepdim=True)
+    kernel = bell.unfold(1, size, 1).flip(1)  # (B, row, column): bell at column - row
+    beyond = F.pad(bell[:, size:], (0, corner))  # (B, offset - 1)
+    mirrored = beyond.unfold(1, corner, 1)[:, :corner]  # (B, row, column - 1): bell at row + column
+    kernel[:, :corner, 1 : corner + 1] += mirrored
+    kernel[:, size - corner :, size - 1 - corner : size - 1] += mirrored.flip(1, 2)
     return kernel @ views @ kernel.mT
 
 

@@ -15,8 +15,8 @@ from slicebank_models.pretraining.cropping import lesion_crops, resizing_matrix
 from slicebank_models.pretraining.draws import ViewDraws
 from slicebank_models.pretraining.spec import Method, ViewSettings
 
-# Pixels of slices in float32 at a time: 128 slices of 512 x 512, 134 MB, and as much again of matrices and products.
-CHUNK_PIXELS = 2**25
+# Pixels of slices at a time: 64 of 512 x 512, 67 MB in float32, and about twice as much of matrices and products.
+CHUNK_PIXELS = 2**24
 
 
 @torch.no_grad()
@@ -95,6 +95,6 @@ def _render(hu: Tensor, crops: Tensor, draws: ViewDraws, view: int, windows: Ten
     if len(blurred):
         sigma = draws.sigma[blurred, view] * (size / grey.BLUR_SIDE)
         blurred = blurred.to(device)
-        views[blurred] = grey.blur(views[blurred], sigma.to(device))
+        views[blurred] = grey.blur(views[blurred], sigma)
     views = grey.jitter(views, draws.brightness[:, view].to(device), draws.contrast[:, view].to(device))
     return grey.solarise(views, draws.solarise[:, view].to(device))
