@@ -35,7 +35,7 @@ def render_views(
 
     Args:
         batch: B slices.
-        draws: Of the same B slices.
+        draws: Of the same B slices, best on the CPU.
         settings: Those that the draws were made from.
         loss_method: Whether boxes count.
         windows: (W, 2) lowest and highest HU of `settings.windows`, such as from `grey.window_bounds`.
@@ -50,17 +50,20 @@ def render_views(
         raise ValueError(f"windows must be ({len(settings.windows)}, 2), not {tuple(windows.shape)}")
     device = batch.hu.device
     views = torch.empty((2, len(batch), input_size, input_size), device=device)
-    crops = view_crops(batch, draws.to(device), loss_method)
-    windows = windows.to(device)
+    sigma = draws.sigma.cpu() * (input_size / grey.BLUR_SIDE)  # decides on the CPU, so that no device is waited for
+    windows, draws = windows.to(device), draws.to(device)
+    crops = view_crops(batch, draws, loss_method)
     step = max(1, CHUNK_PIXELS // batch.side**2)
     with torch.autocast(device.type, enabled=False):
         for start in range(0, len(batch), step):
             stop = min(start + step, len(batch))
             chunk = draws.part(start, stop)
             for view in range(2):
-                views[view, start:stop] = _render(
-                    batch.hu[start:stop], crops[start:stop, view], chunk, view, windows, input_size
-                )
+                slices = grey.window_grey(batch.hu[start:stop], windows[chunk.window[:, view]])
+                shown = _cut(slices, crops[start:stop, view], chunk.flip[:, view], input_size)
+                _blur(shown, sigma[start:stop, view])
+                shown = grey.jitter(shown, chunk.brightness[:, view], chunk.contrast[:, view])
+                views[view, start:stop] = grey.solarise(shown, chunk.solarise[:, view])
     return views[0], views[1]
 
 
@@ -83,18 +86,16 @@ def view_crops(batch: SliceBatch, draws: ViewDraws, loss_method: Method) -> Tens
     return torch.where(batch.annotated.view(-1, 1, 1), torch.stack([lesion, whole], dim=1), crops)
 
 
-def _render(hu: Tensor, crops: Tensor, draws: ViewDraws, view: int, windows: Tensor, size: int) -> Tensor:
-    side = hu.shape[1]
-    device = hu.device
-    flip = draws.flip[:, view].to(device)
-    slices = grey.window_grey(hu, windows[draws.window[:, view].to(device)])
+def _cut(slices: Tensor, crops: Tensor, flip: Tensor, size: int) -> Tensor:
+    side = slices.shape[1]
     rows = resizing_matrix(crops[:, 0], crops[:, 2], torch.zeros_like(flip), side, size)
     columns = resizing_matrix(crops[:, 1], crops[:, 3], flip, side, size)
-    views = rows @ slices @ columns.mT  # (B, size, side) @ ... -> (B, size, size)
-    blurred = torch.nonzero(draws.sigma[:, view])[:, 0]
+    return rows @ slices @ columns.mT  # (B, size, side) @ (B, side, side) @ (B, side, size)
+
+
+def _blur(views: Tensor, sigma: Tensor) -> None:
+    """Blurs in place the views whose sigma, on the CPU, is above 0."""
+    blurred = torch.nonzero(sigma)[:, 0]
     if len(blurred):
-        sigma = draws.sigma[blurred, view] * (size / grey.BLUR_SIDE)
-        blurred = blurred.to(device)
-        views[blurred] = grey.blur(views[blurred], sigma)
-    views = grey.jitter(views, draws.brightness[:, view].to(device), draws.contrast[:, view].to(device))
-    return grey.solarise(views, draws.solarise[:, view].to(device))
+        place = blurred.to(views.device)
+        views[place] = grey.blur(views[place], sigma[blurred])

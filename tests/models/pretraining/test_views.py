@@ -259,6 +259,33 @@ def test_views_are_float32_without_gradient_under_autocast() -> None:
         assert not views[view].requires_grad
 
 
+def test_views_are_the_same_where_only_deterministic_kernels_may_be_used() -> None:
+    batch, draws = batch_of(random_slices(4, 64), BOXED), draw_views(PAPER, 4, seed=0, step=0)
+    expected = render_views(batch, draws, PAPER, Method.LECL, WINDOWS, SIZE)
+
+    torch.use_deterministic_algorithms(True)
+    try:
+        views = render_views(batch, draws, PAPER, Method.LECL, WINDOWS, SIZE)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+    assert all(torch.equal(views[view], expected[view]) for view in range(2))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_agrees_with_the_cpu() -> None:
+    batch, draws = batch_of(random_slices(4, 64), BOXED), draw_views(PAPER, 4, seed=0, step=0)
+    expected = render_views(batch, draws, PAPER, Method.LECL, WINDOWS, SIZE)
+
+    views = render_views(batch.to("cuda"), draws, PAPER, Method.LECL, WINDOWS, SIZE)
+
+    for view in range(2):
+        assert views[view].device.type == "cuda"
+        # A grey level near 127.5 may be solarised on one device alone.
+        assert ((views[view].cpu() - expected[view]).abs() > 0.01).sum() <= 2
+
+
 def test_grey_levels_stay_within_black_and_white() -> None:
     views = both(PAPER, random_slices(64, 64), WINDOWS)
 
