@@ -26,14 +26,16 @@ from slicebank_models.errors import (
 )
 from slicebank_models.missing_weights import how_to_get
 from slicebank_models.registry import WEIGHTS_FILE, EncoderRegistry
+from slicebank_models.shipped import SHIPPED, ShippedEncoders
 
 
-def load_encoder(card: EncoderCard, folder: Path | None = None) -> Encoder:
+def load_encoder(card: EncoderCard, folder: Path | None = None, *, shipped: ShippedEncoders = SHIPPED) -> Encoder:
     """Builds the encoder of a card on the CPU, in evaluation mode, and checks its weights against the card.
 
     Args:
         card: From the registry.
-        folder: The registry's folder; needed for stored weights only.
+        folder: The registry's folder; needed for stored weights that do not come with slicebank.
+        shipped: Encoders whose weights come with slicebank.
 
     Raises:
         UnknownArchitecture: This version cannot build it.
@@ -47,7 +49,7 @@ def load_encoder(card: EncoderCard, folder: Path | None = None) -> Encoder:
     if card.weights is WeightsState.SEEDED and card.seed is not None:
         encoder.set_weights(seeded_weights(card.seed, encoder.weights(), encoder.fixed_tensors))
     elif card.weights is not WeightsState.NONE:
-        encoder.set_weights(_stored_weights(card, folder, encoder.weights()))
+        encoder.set_weights(_stored_weights(card, shipped.home(card) or _registered(card, folder), encoder.weights()))
     digest = weights_digest(encoder.weights())
     if digest != card.weights_digest:
         raise WeightsDigestMismatch(
@@ -57,8 +59,12 @@ def load_encoder(card: EncoderCard, folder: Path | None = None) -> Encoder:
     return encoder
 
 
-def _stored_weights(card: EncoderCard, folder: Path | None, expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    path = folder / card.id / card.weights_file if folder is not None and card.weights_file is not None else None
+def _registered(card: EncoderCard, folder: Path | None) -> Path | None:
+    return None if folder is None else folder / card.id
+
+
+def _stored_weights(card: EncoderCard, home: Path | None, expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    path = None if home is None or card.weights_file is None else home / card.weights_file
     if path is None or not path.is_file():
         raise WeightsMissing(
             f"The weights of encoder {card.id} are not here. {how_to_get(replace(card, weights=WeightsState.MISSING))}"

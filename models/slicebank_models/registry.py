@@ -1,6 +1,5 @@
 """Which encoders there are: the built-in cards and those registered in a folder. No torch here."""
 
-import json
 import os
 import shutil
 import uuid
@@ -13,15 +12,19 @@ from pathlib import Path
 
 from slicebank_models.builtin import BUILTIN_CARDS, DEFAULT_ENCODER
 from slicebank_models.cards import ENCODER_ID, EncoderCard, WeightsState
+from slicebank_models.encoder_folders import (
+    CARD_FILE,
+    WEIGHTS_FILE,
+    note_checksums,
+    noted_checksums,
+    read_named_card,
+    write_card,
+)
 from slicebank_models.errors import BadCard, EncoderExists, EncoderNotRegistered, UnknownEncoder, WeightsMissing
 from slicebank_models.plugins import installed_plugins
-from slicebank_models.stored_weights import file_sha256
+from slicebank_models.shipped import SHIPPED, ShippedEncoders
 
-__all__ = ["DEFAULT_ENCODER", "EncoderRegistry"]
-
-CARD_FILE = "card.json"
-WEIGHTS_FILE = "weights.safetensors"
-CHECKSUMS_FILE = "SHA256SUMS"
+__all__ = ["CARD_FILE", "DEFAULT_ENCODER", "WEIGHTS_FILE", "EncoderRegistry"]
 
 
 class EncoderRegistry:
@@ -31,12 +34,21 @@ class EncoderRegistry:
         folder: Holds `<id>/card.json`, `<id>/weights.safetensors` and `<id>/SHA256SUMS` (as sha256sum writes it) per registered
             encoder; need not exist.
         known: Cards that need no folder; by default those that come with slicebank and those of plug-ins.
+        shipped: Encoders whose weights come with slicebank.
     """
 
-    def __init__(self, folder: Path | None = None, *, known: Iterable[EncoderCard] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        known: Iterable[EncoderCard] | None = None,
+        shipped: ShippedEncoders = SHIPPED,
+    ) -> None:
         self._folder = folder
+        self._shipped = shipped
         if known is None:
-            known = (*BUILTIN_CARDS, *installed_plugins().cards())
+            others = (card for card in BUILTIN_CARDS if card not in SHIPPED.cards)
+            known = (*others, *shipped.cards, *installed_plugins().cards())
         self._known = {card.id: card for card in known}
         # Those that lack their weights get them by a card in the folder; the others lack nothing.
         self._complete = frozenset(card.id for card in self._known.values() if card.weights is not WeightsState.MISSING)
@@ -45,6 +57,17 @@ class EncoderRegistry:
     def folder(self) -> Path | None:
         """Folder of registered encoders."""
         return self._folder
+
+    @property
+    def shipped(self) -> ShippedEncoders:
+        """Encoders whose weights come with slicebank."""
+        return self._shipped
+
+    def home(self, encoder_id: str) -> Path | None:
+        """Returns the folder of an encoder's card and weights; None where neither is stored on this machine."""
+        if self.registered(encoder_id):
+            return None if self._folder is None else self._folder / encoder_id
+        return self._shipped.home(self._known[encoder_id]) if encoder_id in self._known else None
 
     def cards(self) -> tuple[EncoderCard, ...]:
         """Returns every card that can be read: the default first, the others by id."""
@@ -59,6 +82,7 @@ class EncoderRegistry:
     def problems(self) -> dict[str, str]:
         """Returns what is wrong with cards that cannot be read and with plug-ins, a sentence by id or by name."""
         found: dict[str, str] = {f"plug-in {name}": problem for name, problem in installed_plugins().problems.items()}
+        found |= self._shipped.problems
         for encoder_id in self.registered_ids():
             try:
                 self._read(encoder_id)
@@ -99,6 +123,11 @@ class EncoderRegistry:
             return []
         names = sorted(path.parent.name for path in self._folder.glob(f"*/{CARD_FILE}"))
         return [name for name in names if self.registered(name)]
+
+    def stored_ids(self) -> list[str]:
+        """Returns ids of encoders whose weights lie on this machine: those that came with slicebank, then the registered ones."""
+        shipped = [card.id for card in self._shipped.cards if card.id in self._complete]
+        return [*shipped, *self.registered_ids()]
 
     def require_free(self, encoder_id: str) -> None:
         """Lets weights be registered under an id: a new one, a published one, or one whose weights were lost.
@@ -160,8 +189,7 @@ class EncoderRegistry:
             (weights.replace if move else partial(shutil.copyfile, weights))(made / WEIGHTS_FILE)
             if self.registered(card.id):
                 return self._heal(card, made / WEIGHTS_FILE)
-            (made / CARD_FILE).write_text(json.dumps(card.as_dict(), indent=2) + "\n", encoding="utf-8")
-            _note_checksums(made, made)
+            write_card(made, card)
             try:
                 os.rename(made, target)  # noqa: PTH104 - Path.rename hides the OSError case that a twin causes
             except OSError as error:
@@ -182,14 +210,9 @@ class EncoderRegistry:
             (staging.parent / encoder_id).rename(staging / encoder_id)
 
     def checksums(self, encoder_id: str) -> dict[str, str]:
-        """Returns what was noted of a registered encoder's files: sha256 hex by name; empty where nothing was."""
-        if self._folder is None or not self.registered(encoder_id):
-            return {}
-        path = self._folder / encoder_id / CHECKSUMS_FILE
-        if not path.is_file():
-            return {}
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        return {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
+        """Returns what was noted of a stored encoder's files: sha256 hex by name; empty where nothing was."""
+        home = self.home(encoder_id)
+        return {} if home is None else noted_checksums(home)
 
     def _heal(self, card: EncoderCard, weights: Path) -> EncoderCard:
         known = self._read(card.id)
@@ -199,29 +222,10 @@ class EncoderRegistry:
             )
         target = weights.parent.parent.parent / card.id
         weights.replace(target / (known.weights_file or WEIGHTS_FILE))
-        _note_checksums(target, weights.parent)
+        note_checksums(target, weights.parent)
         return replace(known, weights=WeightsState.PRESENT)
 
     def _read(self, encoder_id: str) -> EncoderCard:
         if self._folder is None:
             raise BadCard("This registry has only built-in encoders.")
-        path = self._folder / encoder_id / CARD_FILE
-        try:
-            card = EncoderCard.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, AttributeError, RecursionError) as error:
-            raise BadCard(f"The card of encoder {encoder_id} cannot be read: {error}") from error
-        if card.id != encoder_id:
-            raise BadCard(f"The card in folder {encoder_id} calls itself {card.id}; the two must agree.")
-        if card.weights_file is None:
-            return card
-        present = (path.parent / card.weights_file).is_file()
-        return replace(card, weights=WeightsState.PRESENT if present else WeightsState.MISSING)
-
-
-def _note_checksums(folder: Path, scratch: Path) -> None:
-    """Writes the sha256 of a registered encoder's files beside them."""
-    names = sorted(path.name for path in folder.iterdir() if path.name != CHECKSUMS_FILE)
-    lines = [f"{file_sha256(folder / name)}  {name}\n" for name in names]
-    part = scratch / f"{CHECKSUMS_FILE}.part"
-    part.write_text("".join(lines), encoding="utf-8")
-    part.replace(folder / CHECKSUMS_FILE)
+        return read_named_card(self._folder / encoder_id)

@@ -26,6 +26,18 @@ _DTYPES = {
 }
 
 
+def _widened(block: bytes, dtype: str) -> bytes:
+    """Half-precision numbers as float32; those of bfloat16 are its upper half."""
+    import numpy as np  # cards are read by processes that need none
+
+    if dtype == "float16":
+        return np.frombuffer(block, "<f2").astype("<f4").tobytes()
+    return (np.frombuffer(block, "<u2").astype("<u4") << np.uint32(16)).tobytes()
+
+
+_HALVES = ("float16", "bfloat16")
+
+
 def file_sha256(path: Path) -> str:
     """Returns sha256 hex of a file."""
     with path.open("rb") as stream:
@@ -33,7 +45,10 @@ def file_sha256(path: Path) -> str:
 
 
 def stored_digest(path: Path) -> str:
-    """Returns what `digest.weights_digest` gives for the tensors of a safetensors file, in a few megabytes of memory.
+    """Returns what `digest.weights_digest` gives for the weights of a safetensors file once loaded, in a few megabytes.
+
+    Loaded weights are float32. Numbers that a file stores in half precision to be smaller are exact in it, so that one
+    set of weights has one digest, however wide it is stored.
 
     Raises:
         UnreadableCheckpoint: The file is damaged.
@@ -47,11 +62,12 @@ def stored_digest(path: Path) -> str:
             dtype, shape, (first, last) = _tensor(path.name, name, header[name])
             if begin + last > size:
                 raise UnreadableCheckpoint(f"{path.name} is cut short: tensor {name} reaches beyond its end.")
-            digest.update(f"{name}\0{dtype}\0{','.join(map(str, shape))}\0".encode())
+            loaded = "float32" if dtype in _HALVES else dtype
+            digest.update(f"{name}\0{loaded}\0{','.join(map(str, shape))}\0".encode())
             stream.seek(begin + first)
             left = last - first
             while left > 0 and (block := stream.read(min(_BLOCK, left))):
-                digest.update(block)
+                digest.update(_widened(block, dtype) if dtype in _HALVES else block)
                 left -= len(block)
     return digest.hexdigest()
 

@@ -48,9 +48,9 @@ def verify_encoder(registry: EncoderRegistry, encoder_id: str) -> EncoderCheck:
         return EncoderCheck(encoder_id, Soundness.DAMAGED, f"{error} Remove its folder, and pull or add it again.")
     if card.weights in (WeightsState.SEEDED, WeightsState.NONE):
         return EncoderCheck(encoder_id, Soundness.NOT_STORED, "It has no stored weights.")
-    if registry.folder is None or not registry.registered(encoder_id):
-        return EncoderCheck(encoder_id, Soundness.MISSING, f"Its weights were never fetched. {how_to_get(card)}")
-    folder = registry.folder / encoder_id
+    folder = registry.home(encoder_id)
+    if folder is None:
+        return EncoderCheck(encoder_id, Soundness.MISSING, f"Its weights are not here. {how_to_get(card)}")
     weights = folder / (card.weights_file or "")
     if not weights.is_file():
         return EncoderCheck(encoder_id, Soundness.MISSING, f"{weights.name} is gone. {how_to_get(card)}")
@@ -62,7 +62,7 @@ def verify_encoder(registry: EncoderRegistry, encoder_id: str) -> EncoderCheck:
                 return EncoderCheck(
                     encoder_id,
                     Soundness.DAMAGED,
-                    f"{name} was changed since it was registered. {_mend(registry, card)}",
+                    f"{name} was changed since it came here. {_mend(registry, card)}",
                     sha256,
                 )
         digest = stored_digest(weights)
@@ -75,10 +75,13 @@ def verify_encoder(registry: EncoderRegistry, encoder_id: str) -> EncoderCheck:
             f"Its tensors are not those that its card names. {_mend(registry, card)}",
             sha256,
         )
-    return EncoderCheck(encoder_id, Soundness.SOUND, "Files and tensors are as they were registered.", sha256)
+    since = "they were registered" if registry.registered(encoder_id) else "they came with slicebank"
+    return EncoderCheck(encoder_id, Soundness.SOUND, f"Files and tensors are as {since}.", sha256)
 
 
 def _mend(registry: EncoderRegistry, card: EncoderCard) -> str:
+    if not registry.registered(card.id):
+        return "It came with slicebank: install that again."
     return f"Run `slicebank encoders remove {card.id}` and `slicebank encoders {_again(registry, card)}`; bags made before keep their rows."
 
 

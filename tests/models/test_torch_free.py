@@ -11,6 +11,7 @@ TORCH_FREE = (
     "slicebank_models.hub.mirror",
     "slicebank_models.hub.published",
     "slicebank_models.hub.remote",
+    "slicebank_models.shipped",
     "slicebank_models.verifying",
     "slicebank_models.heads.spec",
     "slicebank_models.heads.targets",

@@ -49,10 +49,10 @@ class EncoderLoader:
 
     def _files(self, encoder_id: str) -> tuple[tuple[str, int, int], ...]:
         """Name, time and size of what is stored of an encoder."""
-        folder = self._registry.folder
-        if folder is None or not self._registry.registered(encoder_id):
+        folder = self._registry.home(encoder_id)
+        if folder is None:
             return ()
-        found = [(path.name, path.stat()) for path in sorted((folder / encoder_id).glob("*"))]
+        found = [(path.name, path.stat()) for path in sorted(folder.glob("*"))]
         return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
 
     def __call__(self, key: EncoderKey, device: torch.device) -> FrozenEncoder:
@@ -86,7 +86,7 @@ class EncoderLoader:
                 f"encoder {key.encoder} has other weights here than when the series was taken in; upload the series again"
             )
         try:
-            module = load_encoder(card, self._registry.folder)
+            module = load_encoder(card, self._registry.folder, shipped=self._registry.shipped)
         except (WeightsMissing, WeightsDigestMismatch, CheckpointMismatch) as error:
             raise WeightsLacking(self._sentence(f"cannot use the weights of encoder {key.encoder}: {error}")) from error
         except (UnknownArchitecture, BadCard) as error:

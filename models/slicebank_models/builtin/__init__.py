@@ -1,7 +1,7 @@
 """The encoders that every installation knows, one file a family. No torch here.
 
 Published encoders are listed before anybody has pulled their weights; networks with seeded weights are called
-`<architecture>.untrained`.
+`<architecture>.untrained`. The weights of `shipped` lie inside the package.
 """
 
 from slicebank_models.builtin import (
@@ -17,8 +17,9 @@ from slicebank_models.builtin import (
     vit_moco,
     vmamba,
 )
+from slicebank_models.shipped import SHIPPED
 
-DEFAULT_ENCODER = "mambaout_femto.untrained"
+DEFAULT_ENCODER = SHIPPED.first("mambaout_femto.lecl") or "mambaout_femto.untrained"
 
 BUILTIN_CARDS = (
     *mambaout.CARDS,
@@ -32,4 +33,5 @@ BUILTIN_CARDS = (
     *dino.CARDS,
     *libraries.CARDS,
     *baselines.CARDS,
+    *SHIPPED.cards,
 )

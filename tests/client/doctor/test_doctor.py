@@ -87,6 +87,13 @@ def test_encoders_that_are_all_well_or_all_gone() -> None:
     assert [item.state for item in examine_encoders([])] == [State.FAIL]
 
 
+def test_a_default_encoder_that_lost_its_weights() -> None:
+    lost = decode(Encoder, {"id": "a", "weights": "missing", "default": True, "how_to_get": "Install it again."})
+    default, others = examine_encoders([lost])
+    assert (default.state, default.advice) == (State.FAIL, "Install it again.")
+    assert others.state is State.FAIL
+
+
 def test_a_wrong_key(server: SpeakingServer) -> None:
     server.on("GET /ready", {"status": "ready"})
     findings = list(examine_server(server.url, "wrong", None))

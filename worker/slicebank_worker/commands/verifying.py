@@ -13,7 +13,8 @@ from slicebank_worker.commands.options import DataDir, Server, refusals_said, re
 
 def verify_encoders(
     encoders: Annotated[
-        list[str] | None, typer.Argument(metavar="[ENCODER]...", help="Encoder ids; all that are registered otherwise.")
+        list[str] | None,
+        typer.Argument(metavar="[ENCODER]...", help="Encoder ids; otherwise all whose weights are stored here."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.", show_default=False)] = False,
     data_dir: DataDir = None,
@@ -28,7 +29,7 @@ def verify_encoders(
     console = Console(highlight=False)
     registry: EncoderRegistry = registry_of(settings_of(data_dir))
     with refusals_said(console):
-        checks = [verify_encoder(registry, encoder_id) for encoder_id in encoders or registry.registered_ids()]
+        checks = [verify_encoder(registry, encoder_id) for encoder_id in encoders or registry.stored_ids()]
     if as_json:
         items = [
             {"encoder_id": c.encoder_id, "soundness": c.soundness.value, "detail": c.detail, "sha256": c.sha256}
@@ -36,7 +37,7 @@ def verify_encoders(
         ]
         sys.stdout.write(json.dumps({"items": items}, indent=2) + "\n")
     elif not checks:
-        console.print("No encoder is registered here, so there is nothing to read.")
+        console.print("No weights are stored here, so there is nothing to read.")
     else:
         styles = {Soundness.SOUND: "green", Soundness.NOT_STORED: "green"}
         for check in checks:

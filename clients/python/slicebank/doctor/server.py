@@ -58,7 +58,7 @@ def examine_server(
 def examine_encoders(cards: Sequence[Encoder], problems: Mapping[str, str] | None = None) -> Iterator[Finding]:
     """The default encoder by itself, then the others in one line, then those that lost their weights or their cards."""
     for card in cards:
-        if card.default and card.usable:
+        if card.default:
             yield _default_encoder(card)
     usable = [card for card in cards if card.usable]
     untrained = sum(card.untrained for card in usable)
@@ -104,6 +104,8 @@ def _examine_workers(client: Client) -> Iterator[Finding]:
 
 
 def _default_encoder(card: Encoder) -> Finding:
+    if not card.usable:
+        return Finding("default encoder", State.FAIL, f"{card.id} has lost its weights", card.how_to_get)
     if card.untrained:
         return Finding(
             "default encoder",

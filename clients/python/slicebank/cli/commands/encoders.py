@@ -127,12 +127,13 @@ def pull_at_server(
 def verify_at_server(
     session: Session,
     encoders: Annotated[
-        list[str] | None, typer.Argument(metavar="[ENCODER]...", help="Encoder ids; all that are registered otherwise.")
+        list[str] | None,
+        typer.Argument(metavar="[ENCODER]...", help="Encoder ids; otherwise all whose weights are stored there."),
     ] = None,
 ) -> None:
     """Have the server read stored weights again, every byte: exit status 1 where one was changed or is gone."""
     with session.client() as client:
-        named = encoders or [card.id for card in client.encoders.list() if card.registered]
+        named = encoders or [card.id for card in client.encoders.list() if card.registered or card.weights == "present"]
         checks = [client.encoders.verify(name) for name in named]
     if session.output.as_json:
         session.output.json({"items": checks})
@@ -140,7 +141,7 @@ def verify_at_server(
         session.output.table(
             ("encoder", "soundness", ""),
             [(check.encoder_id, check.soundness, check.detail) for check in checks],
-            empty="No encoder is registered there, so there is nothing to read.",
+            empty="No weights are stored there, so there is nothing to read.",
         )
     if not all(check.sound for check in checks):
         raise typer.Exit(1)
