@@ -68,6 +68,11 @@ class Processes:
             model, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
         )
 
+    def wait(self) -> None:
+        """Returns once every process has come here."""
+        if self.world_size > 1:
+            dist.barrier()
+
     def mean(self, values: Tensor) -> Tensor:
         """The mean over the processes."""
         if self.world_size == 1:

@@ -27,8 +27,8 @@ class SliceReader(Protocol):
         """Rows and columns of every slice."""
         ...
 
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.int16]:
-        """(n, side, side) HU, in the order of `indices`."""
+    def read(self, indices: NDArray[np.int64], out: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
+        """(n, side, side) HU, in the order of `indices`; copied to `out` where it is given."""
         ...
 
     def box_table(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -131,17 +131,12 @@ class BatchLoader:
         batch = SliceBatch(hu, torch.from_numpy(boxes), torch.from_numpy(counts), torch.from_numpy(indices))
         batch = batch.pin_memory() if pinned else batch
         bounds = np.linspace(0, len(indices), self._readers + 1).astype(int)
-        # Neighbours on the disk go to one thread.
-        by_place = np.argsort(indices, kind="stable")
         parts = [
-            threads.submit(self._read, hu.numpy(), indices, by_place[low:high])
+            threads.submit(self._reader.read, indices[low:high], hu.numpy()[low:high])
             for low, high in pairwise(bounds)
             if high > low
         ]
         return _Reading(batch, parts)
-
-    def _read(self, into: NDArray[np.int16], indices: NDArray[np.int64], places: NDArray[np.int64]) -> None:
-        into[places] = self._reader.read(indices[places])
 
     def _slices_of(self, step: int) -> NDArray[np.int64]:
         epoch, within = divmod(step, self._steps_per_epoch)
@@ -171,7 +166,7 @@ class BatchLoader:
 class _Reading:
     """A batch whose slices are being read."""
 
-    def __init__(self, batch: SliceBatch, parts: "list[Future[None]]") -> None:
+    def __init__(self, batch: SliceBatch, parts: "list[Future[NDArray[np.int16]]]") -> None:
         self._batch = batch
         self._parts = parts
 

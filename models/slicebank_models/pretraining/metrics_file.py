@@ -2,10 +2,12 @@
 
 import csv
 import io
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import TracebackType
+from typing import Any, TextIO, get_type_hints
 
 NAME = "metrics.csv"
 # What the clock decides, beside what seed and slices decide.
@@ -56,27 +58,36 @@ class MetricsFile:
     """Appends lines; begins by dropping those of steps after `last_step`, and a last line that was cut off.
 
     Args:
-        folder: Of the run.
+        folder: Of the run; None for a process that writes nothing.
         last_step: Of the checkpoint that the run goes on from; 0 at the beginning.
     """
 
-    def __init__(self, folder: Path, last_step: int) -> None:
-        self._path = folder / NAME
+    def __init__(self, folder: Path | None, last_step: int) -> None:
+        self._file: TextIO | None = None
+        if folder is None:
+            return
         kept = [line for line in read_metrics(folder) if line.step <= last_step]
-        beginning = io.StringIO(newline="")
-        writer = csv.writer(beginning, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(_cells(line) for line in kept)
-        fresh = self._path.with_suffix(".csv.tmp")
-        fresh.write_text(beginning.getvalue(), encoding="utf-8")
-        fresh.replace(self._path)
+        path = folder / NAME
+        fresh = path.with_name(f"{NAME}.tmp")
+        fresh.write_text(_text(COLUMNS, *map(_cells, kept)), encoding="utf-8")
+        fresh.replace(path)
+        self._file = path.open("a", encoding="utf-8")
+
+    def __enter__(self) -> "MetricsFile":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def append(self, line: MetricsLine) -> None:
-        """Writes a line, whole, to the end of the file."""
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerow(_cells(line))
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(text.getvalue())
+        """Writes a line, whole, to the end of the file, and to the disk."""
+        if self._file is not None:
+            self._file.write(_text(_cells(line)))
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
 
 def read_metrics(folder: Path) -> list[MetricsLine]:
@@ -89,17 +100,23 @@ def read_metrics(folder: Path) -> list[MetricsLine]:
         return []
     text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
-    return list(_lines(csv.DictReader(io.StringIO(whole, newline=""))))
+    return list(_lines(whole))
 
 
-def _lines(rows: Iterator[dict[str, Any]] | csv.DictReader[str]) -> Iterator[MetricsLine]:
+def _lines(text: str) -> Iterator[MetricsLine]:
     types = get_type_hints(MetricsLine)
-    for row in rows:
-        read = {
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        read: dict[str, Any] = {
             name: int(row[name]) if types[name] is int else float(row[name]) if row.get(name) else None
             for name in COLUMNS
         }
-        yield MetricsLine(**read)  # type: ignore[arg-type]
+        yield MetricsLine(**read)
+
+
+def _text(*rows: Sequence[str]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _cells(line: MetricsLine) -> list[str]:

@@ -57,25 +57,28 @@ class CollapseAlarm:
 
     Args:
         first_step: Before it nothing is judged; features of random weights may be narrow until the warm-up is over.
+
+    Attributes:
+        said: The warning; empty before it.
     """
 
     def __init__(self, first_step: int) -> None:
         self._first_step = first_step
         self._in_row = 0
-        self._said = False
+        self.said = ""
 
     def judge(self, line: MetricsLine) -> str | None:
         """A sentence that says what is wrong and what to do, at the step where it is sure; None otherwise."""
-        if self._said or line.step < self._first_step:
+        if self.said or line.step < self._first_step:
             return None
         collapsed = line.feature_std < LEAST_STD or line.uniformity > MOST_UNIFORMITY
         self._in_row = self._in_row + 1 if collapsed else 0
         if self._in_row < PATIENCE:
             return None
-        self._said = True
-        return (
+        self.said = (
             f"The features have collapsed at step {line.step}: feature_std is {line.feature_std:.2g} (1 is even, 0 one "
             f"point), uniformity {line.uniformity:.2f} (near -4 is even, 0 one point). What is learnt from here on is "
             "worth little. Lower optimiser.lr, lengthen optimiser.warmup_epochs, raise optimiser.momentum or "
             "optimiser.batch_size, and see that the slices are not all alike."
         )
+        return self.said

@@ -179,7 +179,10 @@ class PretrainingSpec:
 
     def __post_init__(self) -> None:
         if self.optimiser.warmup_epochs > self.optimiser.epochs:
-            raise BadPretrainingSetting("optimiser.warmup_epochs must not exceed optimiser.epochs.")
+            raise BadPretrainingSetting(
+                f"optimiser.warmup_epochs, {self.optimiser.warmup_epochs:g}, must not exceed optimiser.epochs, "
+                f"{self.optimiser.epochs}."
+            )
         if self.model.input_size % 32:
             raise BadPretrainingSetting(f"model.input_size must be a multiple of 32, not {self.model.input_size}.")
         if self.views.blur_sigma[0] > self.views.blur_sigma[1]:
@@ -213,14 +216,16 @@ class PretrainingSpec:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise BadPretrainingSetting(f"The settings file is no TOML: {error}.") from error
-        spec = cls.parse(values)
         for override in overrides:
             name, equals, value = override.partition("=")
             table, dot, key = name.strip().partition(".")
             if not equals or not dot:
                 raise BadPretrainingSetting(f"{override!r} must read TABLE.KEY=VALUE, such as loss.lesion_weight=3.")
-            spec = _over(spec, {table: {key: _toml_value(value.strip())}})
-        return spec
+            if not isinstance(values.setdefault(table, {}), dict):
+                raise BadPretrainingSetting(f"{table} must be a table of settings.")
+            values[table][key] = _toml_value(value.strip())
+        # All at once, so that settings that bound each other may come in any order.
+        return cls.parse(values)
 
 
 def _over(spec: PretrainingSpec, values: Mapping[str, Any]) -> PretrainingSpec:
