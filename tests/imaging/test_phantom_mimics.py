@@ -60,7 +60,7 @@ def test_lesions_and_mimics_are_alike_in_number_size_and_place() -> None:
 
 
 def test_the_box_is_around_the_lesion() -> None:
-    quiet = MimicSettings(noise_hu=0.0)
+    quiet = MimicSettings(noise_hu=(0.0, 0.0))
     for one in draw_patient(11, quiet):
         if one.box is None:
             continue

@@ -6,8 +6,9 @@ instead, whose contrast is weaker than that of any mimic and of either sign. Num
 and neither do mean, extremes and histogram of the slice, which its anatomy, bones and mimics decide.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -23,6 +24,8 @@ from slicebank_imaging.phantom.volume import quantised
 
 TRIES = 100  # heights at which a slice is tried, for a place that holds all of its blobs
 SAME_TISSUE_HU = 4.0
+WAVES = 4
+Field = tuple[slice, slice]  # rows and columns of a canvas
 Site = tuple[float, float, float]  # row and column of the centre, pixels, and diameter, mm
 
 
@@ -40,7 +43,9 @@ class MimicSettings:
 
     Attributes:
         size: Rows and columns.
-        pixel_mm: Distance between pixel centres; 128 pixels of 2 mm are a field of view about the upper abdomen.
+        pixel_mm: Distance between pixel centres; 64 pixels of 2 mm are a field of view of 128 mm, targeted at the liver.
+        centre_mm: Middle of the field of view, x to the patient's left and y to the back, in the body's coordinates.
+        centre_spread_mm: Largest distance of a slice's own middle from it, along x and along y.
         slices: Of each patient; half of them, chosen at random, have a lesion.
         heights_mm: Of slices, in the body's coordinates: where the liver is large.
         blobs: Number in each slice.
@@ -49,11 +54,15 @@ class MimicSettings:
         vessel_hu: Contrast of a vessel's cross-section.
         calcification_hu: Contrast of a calcification.
         margin_mm: Width over which every blob fades at its edge.
-        noise_hu: Standard deviation of the noise.
+        noise_hu: Standard deviation of a slice's noise.
+        unevenness_hu: Standard deviation of smooth waves through a slice, as of uneven enhancement and hardened beams; it is
+            what hides lesions from histograms.
     """
 
-    size: int = 128
+    size: int = 64
     pixel_mm: float = 2.0
+    centre_mm: tuple[float, float] = (-58.0, -6.0)
+    centre_spread_mm: float = 10.0
     slices: int = 8
     heights_mm: tuple[float, float] = (-125.0, -30.0)
     blobs: tuple[int, int] = (2, 4)
@@ -62,7 +71,8 @@ class MimicSettings:
     vessel_hu: tuple[float, float] = (60.0, 140.0)
     calcification_hu: tuple[float, float] = (150.0, 500.0)
     margin_mm: float = 3.0
-    noise_hu: float = 10.0
+    noise_hu: tuple[float, float] = (8.0, 16.0)
+    unevenness_hu: tuple[float, float] = (8.0, 20.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +121,9 @@ def draw_patient(seed: int, settings: MimicSettings | None = None) -> tuple[Mimi
     spec = PhantomSpec(
         seed=seed,
         n_slices=settings.slices,
-        size=settings.size,
+        size=_canvas_size(settings),
         pixel_spacing_mm=settings.pixel_mm,
-        noise_hu=settings.noise_hu,
+        noise_hu=1.0,
     )
     anatomy = draw_anatomy(seed)
     table = draw_table(anatomy, spec)
@@ -135,7 +145,7 @@ def _draw_slice(
     *,
     lesion: bool,
 ) -> MimicSlice:
-    height, plane, sites = _draw_sites(rng, anatomy, spec, settings, table)
+    height, plane, field, sites = _draw_sites(rng, anatomy, spec, settings, table)
     kinds = [BlobKind.VESSEL if rng.random() < 0.5 else BlobKind.CALCIFICATION for _ in sites]
     chosen = int(rng.integers(len(sites)))
     if lesion:
@@ -147,7 +157,9 @@ def _draw_slice(
         around = add_lesion(plane, 0, ball, spec)
         box = around if kind is BlobKind.LESION else box
         blobs.append(blob)
-    return MimicSlice(quantised(plane, noise), height, tuple(blobs), box)
+    plane += _waves(rng, spec) * np.float32(rng.uniform(*settings.unevenness_hu))
+    noise = noise * np.float32(rng.uniform(*settings.noise_hu))
+    return MimicSlice(quantised(plane, noise)[field].copy(), height, _moved(blobs, field), _moved_box(box, field))
 
 
 def _draw_contrast(rng: np.random.Generator, kind: BlobKind, settings: MimicSettings) -> float:
@@ -158,22 +170,64 @@ def _draw_contrast(rng: np.random.Generator, kind: BlobKind, settings: MimicSett
 
 def _draw_sites(
     rng: np.random.Generator, anatomy: Anatomy, spec: PhantomSpec, settings: MimicSettings, table: Plane
-) -> tuple[float, Plane, list[Site]]:
-    """Draws a height at which all blobs fit; returns it, the slice there and the blobs' places."""
+) -> tuple[float, Plane, Field, list[Site]]:
+    """Draws a height and a field of view in which all blobs fit; returns them, the canvas and the blobs' places on it."""
     diameters = rng.uniform(*settings.diameters_mm, int(rng.integers(settings.blobs[0], settings.blobs[1] + 1)))
     for _ in range(TRIES):
         height = float(rng.uniform(*settings.heights_mm))
         plane = draw_slice(anatomy, spec, height, table)
-        sites = _fit(rng, _organs(plane, anatomy), diameters, settings)
+        field = _draw_field(rng, spec, settings)
+        sites = _fit(rng, _organs(plane, anatomy, field), diameters, settings)
         if len(sites) == len(diameters):
-            return height, plane, sites
+            return height, plane, field, sites
     raise ValueError(f"{len(diameters)} blobs find no place in this body; ask for fewer or smaller ones")
 
 
-def _organs(plane: Plane, anatomy: Anatomy) -> list[NDArray[np.bool_]]:
-    """Pixels of liver, spleen and kidneys in a slice without noise, a mask each."""
+def _waves(rng: np.random.Generator, spec: PhantomSpec) -> Plane:
+    """Draws a smooth plane of unit variance, on average: waves of any direction, 60 to 160 mm long."""
+    axis = spec.pixel_mm * np.arange(spec.size, dtype=np.float32)
+    plane = np.zeros((spec.size, spec.size), dtype=np.float32)
+    for length, turn, phase in zip(
+        rng.uniform(60.0, 160.0, WAVES),
+        rng.uniform(0.0, 2 * math.pi, WAVES),
+        rng.uniform(0.0, 2 * math.pi, WAVES),
+        strict=True,
+    ):
+        along = axis[:, None] * math.sin(turn) + axis[None, :] * math.cos(turn)
+        plane += np.cos(np.float32(2 * math.pi / length) * along + np.float32(phase))
+    return plane * np.float32(math.sqrt(2.0 / WAVES))
+
+
+def _canvas_size(settings: MimicSettings) -> int:
+    """Rows and columns about the body's axis that hold the field of view wherever it is drawn."""
+    reach = max(abs(value) for value in settings.centre_mm) + settings.centre_spread_mm
+    return settings.size + 2 * math.ceil(reach / settings.pixel_mm) + 2
+
+
+def _draw_field(rng: np.random.Generator, spec: PhantomSpec, settings: MimicSettings) -> Field:
+    x, y = np.add(settings.centre_mm, settings.centre_spread_mm * rng.uniform(-1.0, 1.0, 2))
+    _, row, column = spec.to_voxel(float(x), float(y), 0.0)
+    first_row, first_column = (round(middle - 0.5 * (settings.size - 1)) for middle in (row, column))
+    return slice(first_row, first_row + settings.size), slice(first_column, first_column + settings.size)
+
+
+def _organs(plane: Plane, anatomy: Anatomy, field: Field) -> list[NDArray[np.bool_]]:
+    """Pixels of liver, spleen and kidneys in the field of view of a slice without noise, a mask each."""
+    seen = np.zeros(plane.shape, dtype=np.bool_)
+    seen[field] = True
     tissues = (anatomy.liver.hu, anatomy.spleen.hu, anatomy.right_kidney.hu - 35.0)
-    return [np.abs(plane - np.float32(hu)) < SAME_TISSUE_HU for hu in tissues]
+    return [seen & (np.abs(plane - np.float32(hu)) < SAME_TISSUE_HU) for hu in tissues]
+
+
+def _moved(blobs: Sequence[Blob], field: Field) -> tuple[Blob, ...]:
+    return tuple(replace(blob, row=blob.row - field[0].start, column=blob.column - field[1].start) for blob in blobs)
+
+
+def _moved_box(box: SliceBox | None, field: Field) -> SliceBox | None:
+    if box is None:
+        return None
+    row, column = field[0].start, field[1].start
+    return SliceBox(0, box.row_start - row, box.row_stop - row, box.column_start - column, box.column_stop - column)
 
 
 def _fit(
@@ -184,15 +238,15 @@ def _fit(
 ) -> list[Site]:
     """Draws places, evenly over all where a blob lies wholly in one organ and touches no other blob."""
     sites: list[Site] = []
-    size = organs[0].shape
+    shape = organs[0].shape  # square
     outside = [np.fft.rfft2(~organ) for organ in organs]
-    axis = np.minimum(np.arange(settings.size), settings.size - np.arange(settings.size))  # distance from 0, around
+    axis = np.minimum(np.arange(shape[0]), shape[0] - np.arange(shape[0]))  # distance from 0, around
     for diameter in diameters:
         reach = (0.5 * float(diameter) + 0.5 * settings.margin_mm) / settings.pixel_mm + 0.5
         disc = np.fft.rfft2(np.hypot(axis[:, None], axis[None, :]) <= reach)
-        inside = np.zeros(size, dtype=np.bool_)
+        inside = np.zeros(shape, dtype=np.bool_)
         for other in outside:
-            inside |= np.fft.irfft2(other * disc, s=size) < 0.5  # no pixel of the disc lies outside the organ
+            inside |= np.fft.irfft2(other * disc, s=shape) < 0.5  # no pixel of the disc lies outside the organ
         rows, columns = np.nonzero(inside)
         free = np.ones(len(rows), dtype=np.bool_)
         for row, column, width in sites:
