@@ -30,8 +30,8 @@ from slicebank_models.pretraining.slice_source import LesionBox, SliceSource, So
 from slicebank_models.pretraining.slice_tables import SliceTables
 from slicebank_models.pretraining.squaring import clip_box, square_box, square_slice
 
-# Name of the source, slices of it done, and about how many it has.
-Progress = Callable[[str, int, int], None]
+# Number of the source from 0, its name, slices of it done, and about how many it has.
+Progress = Callable[[int, str, int, int], None]
 
 # Smaller ones show nothing; larger ones are no CT.
 SIDES = (16, 4096)
@@ -89,6 +89,7 @@ def write_cache(
     *,
     side: int = 512,
     progress: Progress | None = None,
+    request: str = "",
     shard_bytes: int = SHARD_BYTES,
 ) -> CacheReport:
     """Reads all slices of the sources into a new cache.
@@ -99,7 +100,8 @@ def write_cache(
         sources: At least one.
         folder: Must not be there yet, or be empty.
         side: Rows and columns that every slice gets.
-        progress: Called now and then.
+        progress: Called after every slice.
+        request: What was asked for, in the caller's words; kept beside, and no part of the digest.
         shard_bytes: Largest size of a file of pixels.
 
     Raises:
@@ -120,7 +122,7 @@ def write_cache(
         try:
             for source in sources:
                 writing.take(source, progress)
-            index = writing.finish()
+            digest = writing.finish(request)
         except OSError as error:
             raise BadSliceCache(f"The slice cache {folder} cannot be written: {error}.") from error
         finally:
@@ -129,7 +131,7 @@ def write_cache(
     _sync_folder(folder.parent)
     return CacheReport(
         folder,
-        index,
+        digest,
         writing.n_patients,
         writing.n_slices * side * side * PIXEL.itemsize,
         tuple(writing.reports),
@@ -181,7 +183,7 @@ class _Writing:
                     clipped += 1
             self._add(number, taken, [box for box in kept if box is not None])
             if progress is not None:
-                progress(source.name, self.n_slices - first, max(about, self.n_slices - first))
+                progress(number, source.name, self.n_slices - first, max(about, self.n_slices - first))
         self.left_out += [f"{source.name}: {sentence}" for sentence in source.left_out]
         own = np.array(self._rows[first:], np.int64).reshape(-1, 4)
         self.reports.append(
@@ -234,7 +236,7 @@ class _Writing:
             self._file.close()
             self._file = None
 
-    def finish(self) -> str:
+    def finish(self, request: str) -> str:
         """Writes tables, sentences and, last, the index; returns the digest."""
         self._end_shard()
         if not self._rows:
@@ -272,6 +274,7 @@ class _Writing:
                 for number, (slices, sha256) in enumerate(self._shards)
             ],
             "tables": checksum,
+            "request": request,
             "record": record,
         }
         (self._folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from slicebank_models.errors import BadSliceCache
 from slicebank_models.pretraining.cache_layout import FORMAT, INDEX, PIXEL, cache_digest, is_cache
-from slicebank_models.pretraining.cache_writing import CacheReport, write_cache
+from slicebank_models.pretraining.cache_writing import CacheReport, Progress, write_cache
 from slicebank_models.pretraining.slice_tables import SliceTables
 
-__all__ = ["CacheReport", "SliceCache", "is_cache", "write_cache"]
+__all__ = ["CacheReport", "Progress", "SliceCache", "is_cache", "write_cache"]
 
 JSON = dict[str, Any]
 
@@ -47,6 +47,7 @@ class SliceCache:
             self._side = int(index["side"])
             self._shards = [(str(s["file"]), int(s["slices"]), str(s["sha256"])) for s in index["shards"]]
             self._tables_checksum = str(index["tables"])
+            self._request = str(index["request"])
             self._record: JSON = dict(index["record"])
         except (KeyError, TypeError, ValueError) as error:
             raise BadSliceCache(f"{INDEX} of the slice cache {folder} is damaged: make the cache anew.") from error
@@ -121,6 +122,11 @@ class SliceCache:
     def record(self) -> JSON:
         """The sources and their counts, JSON-able."""
         return self._record
+
+    @property
+    def request(self) -> str:
+        """What `write_cache` was asked for, in its caller's words."""
+        return self._request
 
     def read(self, indices: NDArray[np.int64], out: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
         """Copies slices; fastest where `indices` ascend.

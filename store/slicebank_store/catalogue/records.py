@@ -70,6 +70,27 @@ class RevisionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptStack:
+    """One stack whose pixels are kept.
+
+    Attributes:
+        patient: pseudonym, or what the uploader gave.
+        default: whether it is its revision's default stack.
+        pixels_key: where the pixels are.
+    """
+
+    series_uid: str
+    study_uid: str
+    patient: str
+    revision: int
+    stack: int
+    default: bool
+    n_slices: int
+    geometry: JSON
+    pixels_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class BagRecord:
     """One bag.
 

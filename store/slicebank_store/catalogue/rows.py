@@ -9,10 +9,17 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Table
 
-from slicebank_store.catalogue.records import BagRecord, HeadRecord, JobRecord, PredictionRecord, SeriesRecord
+from slicebank_store.catalogue.records import (
+    BagRecord,
+    HeadRecord,
+    JobRecord,
+    KeptStack,
+    PredictionRecord,
+    SeriesRecord,
+)
 from slicebank_store.types import BagLevel, HeadState, JobKind, JobState, Priority
 
-Record = TypeVar("Record", SeriesRecord, BagRecord, JobRecord, HeadRecord, PredictionRecord)
+Record = TypeVar("Record", SeriesRecord, KeptStack, BagRecord, JobRecord, HeadRecord, PredictionRecord)
 
 _ENUMS: Mapping[type, Mapping[str, type[StrEnum]]] = {
     JobRecord: {"kind": JobKind, "state": JobState, "priority": Priority},

@@ -10,7 +10,7 @@ from sqlalchemy import BindParameter, ColumnElement, RowMapping, Table, and_, bi
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.paging import fetch_page
-from slicebank_store.catalogue.records import Page, RevisionRecord, SeriesRecord
+from slicebank_store.catalogue.records import KeptStack, Page, RevisionRecord, SeriesRecord
 from slicebank_store.catalogue.rows import to_record
 from slicebank_store.catalogue.tables import revisions, series, stacks
 from slicebank_store.types import JSON
@@ -88,6 +88,38 @@ class Series:
                 for row in connection.execute(query, {"wanted": chunk}).mappings().all():
                     found[str(row["series_uid"])] = _revision(row, members.get(row["series_uid"], []))
         return found
+
+    def kept_stacks(self, project: str) -> tuple[KeptStack, ...]:
+        """The axial stacks of every series' current revision whose pixels are kept, in the order of their UIDs."""
+        default = (stacks.c.stack == revisions.c.default_stack).label("default")
+        mine = (stacks.c.series_uid, stacks.c.revision, stacks.c.stack, stacks.c.n_slices, stacks.c.geometry)
+        query = (
+            select(*mine, stacks.c.pixels_key, series.c.study_uid, series.c.patient, default)
+            .join(series, _current(stacks))
+            .join(
+                revisions,
+                and_(
+                    revisions.c.project == stacks.c.project,
+                    revisions.c.series_uid == stacks.c.series_uid,
+                    revisions.c.revision == stacks.c.revision,
+                ),
+            )
+            .where(stacks.c.project == project, stacks.c.pixels_key.is_not(None), stacks.c.axial)
+            .order_by(stacks.c.series_uid, stacks.c.stack)
+        )
+        with self._database.read() as connection:
+            return tuple(to_record(KeptStack, row) for row in connection.execute(query).mappings())
+
+    def slices_of(self, project: str, series_uid: str, revision: int, stack: int) -> tuple[JSON, ...]:
+        """One object a slice of a stack, inferior to superior, as in job manifests; none where the stack is gone."""
+        query = select(stacks.c.slices).where(
+            stacks.c.project == project,
+            stacks.c.series_uid == series_uid,
+            stacks.c.revision == revision,
+            stacks.c.stack == stack,
+        )
+        with self._database.read() as connection:
+            return tuple(connection.execute(query).scalar_one_or_none() or ())
 
     def revisions(self, project: str, series_uid: str) -> tuple[RevisionRecord, ...]:
         """Every revision of a series, the first one first."""
