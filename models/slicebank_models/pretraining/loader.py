@@ -1,7 +1,7 @@
 """Batches of slices from a cache, read ahead by threads and copied to the device while it computes."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from typing import Protocol
@@ -100,7 +100,7 @@ class BatchLoader:
         self._steps_per_epoch = steps_per_epoch(len(indices), batch_size)
         self._order: tuple[int, NDArray[np.int64]] | None = None
 
-    def batches(self, steps: Sequence[int]) -> Iterator[SliceBatch]:
+    def batches(self, steps: Sequence[int]) -> Generator[SliceBatch]:
         """Yields the batches of these steps, from 0, in their order; ends the threads when it ends or is closed."""
         with ThreadPoolExecutor(self._readers, thread_name_prefix="slices") as threads:
             waiting: deque[_Reading] = deque()

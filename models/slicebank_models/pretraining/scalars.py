@@ -37,7 +37,7 @@ class Scalars:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._writer is not None:
-            self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer.close()
 
     def append(self, line: MetricsLine) -> None:
         """Adds one line; what was not measured is left out."""
@@ -49,10 +49,10 @@ class Scalars:
             if value is not None:
                 folder = "probe" if name.startswith("probe_") else "training"
                 tag = f"{folder}/{name.removeprefix('probe_')}"
-                self._writer.add_scalar(tag, value, step)  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(tag, value, step)
 
 
 def _writer(folder: Path, first_step: int) -> "SummaryWriter":
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    return SummaryWriter(str(folder), purge_step=first_step)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder), purge_step=first_step)

@@ -11,7 +11,7 @@ from slicebank_models.encoders.slice_encoder import SliceEncoder
 from slicebank_models.errors import BadPretrainingCheckpoint
 from slicebank_models.inference import has_native_bfloat16
 from slicebank_models.pretraining.batches import SliceBatch
-from slicebank_models.pretraining.contrastive import build_contrastive
+from slicebank_models.pretraining.contrastive import ContrastiveModel, build_contrastive
 from slicebank_models.pretraining.contrastive_step import StepOutcome, contrastive_step
 from slicebank_models.pretraining.distributed import Processes
 from slicebank_models.pretraining.draws import draw_views
@@ -99,7 +99,7 @@ class Stepper:
         )
         if processes.world_size > 1:
             synchronise(model)
-        self._model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model: ContrastiveModel = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if spec.run.compile:
             # In place, so that tensors keep their names.
             self._model.encoder.compile()

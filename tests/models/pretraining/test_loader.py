@@ -110,7 +110,7 @@ def test_no_more_is_read_ahead_than_two_batches() -> None:
     for taken in range(1, 20):
         next(batches)
         assert reader.asked <= taken + 2
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
 
 
 def test_a_reader_that_fails_is_heard() -> None:
@@ -126,7 +126,7 @@ def test_threads_end_with_the_iteration() -> None:
     batches = counting_loader(Counting()).batches(range(1000))
     next(batches)
     assert threading.active_count() > before
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     assert threading.active_count() == before
 
 

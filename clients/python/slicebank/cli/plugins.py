@@ -46,6 +46,9 @@ KNOWN: Mapping[str, KnownPlugin] = {
     "encoders.remove": KnownPlugin(
         "Remove an encoder that was pulled or added; --server has the server do it.", "worker"
     ),
+    "pretrain.run": KnownPlugin("Pre-train an encoder by LECL or MoCo v3; the same command goes on.", "train"),
+    "pretrain.settings": KnownPlugin("Print the settings of pre-training as a file that explains itself.", "train"),
+    "pretrain.export": KnownPlugin("Write the encoder of a run, for `encoders add` or as a MoCo v3 file.", "worker"),
 }
 
 # Commands on this machine that a server does too, over REST, where they are given this option.
@@ -56,7 +59,10 @@ AT_SERVER: Mapping[str, Callable[..., None]] = {
     "encoders.remove": encoders.remove_at_server,
 }
 
-GROUPS: Mapping[str, str] = {"admin": "Care of an installation."}
+GROUPS: Mapping[str, str] = {
+    "admin": "Care of an installation.",
+    "pretrain": "Pre-training of encoders on slices of one's own.",
+}
 
 
 def add_plugins(app: typer.Typer, groups: dict[str, typer.Typer], found: Iterable[EntryPoint] | None = None) -> None:
