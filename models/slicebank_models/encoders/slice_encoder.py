@@ -31,5 +31,5 @@ class GreyToChannels(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Turns (B, S, S) uint8 into (B, C, S, S) float32, channels last in memory."""
-        grey = rows.to(torch.float32).unsqueeze(1) / 255.0
+        grey = rows.to(self.mean.dtype).unsqueeze(1) / 255.0
         return ((grey - self.mean) / self.std).contiguous(memory_format=torch.channels_last)

@@ -99,7 +99,7 @@ def contrastive_step(
                 )
                 total = total + one_way * share
                 hits = hits + positive_accuracy(similarities.detach(), first=own + done) * (share / 2.0)
-            total.backward()
+            total.backward()  # type: ignore[no-untyped-call]
         losses.append(total.detach())
         accuracies.append(hits)
         queries.append(_at_least_float32(queries1.detach()))
