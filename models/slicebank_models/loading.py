@@ -88,7 +88,12 @@ def _stored_weights(card: EncoderCard, home: Path | None, expected: dict[str, Te
 
 
 def install_encoder(
-    registry: EncoderRegistry, card: EncoderCard, checkpoint: Checkpoint | Path, *, branch: str = BRANCHES[0]
+    registry: EncoderRegistry,
+    card: EncoderCard,
+    checkpoint: Checkpoint | Path,
+    *,
+    branch: str = BRANCHES[0],
+    digest: str | None = None,
 ) -> tuple[EncoderCard, MappingReport]:
     """Maps a checkpoint onto the card's architecture and registers both.
 
@@ -97,6 +102,7 @@ def install_encoder(
         card: Everything but `dim`, `parameters`, `weights`, `weights_file` and `weights_digest`, which are worked out.
         checkpoint: safetensors or torch file, or a folder with one; plain, converted or a MoCo v3 training file.
         branch: Encoder of a training file to take.
+        digest: Of the weights, where it is known; others are refused.
 
     Returns:
         The card as registered and what became of every key.
@@ -106,18 +112,24 @@ def install_encoder(
         UnreadableCheckpoint: The file cannot be read.
         UnsafeCheckpoint: The file wants to run code.
         EncoderExists: The id is taken.
+        WeightsDigestMismatch: The weights have another digest.
     """
     registry.require_free(card.id)
     encoder = build_encoder(card)
     rules = partial(family_of(card.architecture).key_rules, card.architecture)
     mapped = map_checkpoint(checkpoint, encoder.weights(), rules, branch=branch)
+    found = weights_digest(mapped.tensors)
+    if digest is not None and found != digest:
+        raise WeightsDigestMismatch(
+            f"The weights of encoder {card.id} have digest {found}, its card names {digest}: a file was changed or cut short."
+        )
     complete = replace(
         card,
         dim=encoder.dim,
         parameters=sum(tensor.numel() for tensor in mapped.tensors.values()),
         weights=WeightsState.PRESENT,
         weights_file=WEIGHTS_FILE,
-        weights_digest=weights_digest(mapped.tensors),
+        weights_digest=found,
         seed=None,
     )
     with registry.making() as scratch:

@@ -173,12 +173,17 @@ def _unread_tensors(name: str, input_size: int) -> frozenset[str]:
     return frozenset(key for key in trunk.state_dict() if key.rpartition(".")[0] not in read)
 
 
+def classifier_names(architecture: str) -> tuple[str, ...]:
+    """Returns the names of the layers that classify; some models have two, some none."""
+    heads = _pretrained_cfg(architecture.removeprefix(PREFIX)).classifier or ()
+    return (heads,) if isinstance(heads, str) else tuple(heads)
+
+
 def _key_rules(architecture: str, keys: frozenset[str]) -> KeyRule:
     del keys  # files of timm name their tensors as the module does
     name = architecture.removeprefix(PREFIX)
     cfg = _pretrained_cfg(name)
-    heads = cfg.classifier or ()
-    classifiers = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
+    classifiers = tuple(f"{head}." for head in classifier_names(architecture))
     hidden = _unread_tensors(name, cfg.input_size[-1])
 
     def rule(key: str) -> str | DroppedKey:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 
+_NOT_STATED = "not stated"
+
 # MoCo's training files are called .pth.tar.
 _SUFFIXES = re.compile(r"(\.(pth|pt|tar|bin|ckpt|safetensors))+$")
 
@@ -36,7 +38,7 @@ def add_encoder(
         Path,
         typer.Argument(
             exists=True,
-            help="safetensors or torch file, or a folder with one: plain, converted, of a MoCo-v3 training, or as published.",
+            help="safetensors or torch file, or a folder with one: plain, converted, of a MoCo-v3 training, as published or as `slicebank pretrain export` writes it.",
         ),
     ],
     encoder: Annotated[
@@ -44,13 +46,15 @@ def add_encoder(
         typer.Option(
             "--id",
             help="Name of the encoder; that of a published one takes its card.",
-            show_default="made of the file's name",
+            show_default="the card's, or made of the file's name",
         ),
     ] = None,
     architecture: Annotated[
         str, typer.Option(help="What the weights are of, such as mambaout_tiny or vit_conv_base; auto asks the file.")
     ] = AUTO,
-    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the weights.", show_default="the card's, or not stated")
+    ] = None,
     description: Annotated[str, typer.Option(help="A sentence for those who choose an encoder.")] = "",
     paper: Annotated[str, typer.Option(help="Where the weights are described.")] = "",
     windows: Windows = None,
@@ -73,10 +77,18 @@ def add_encoder(
         if encoder is not None:
             registry.require_free(encoder)
         known = _known_card(registry, encoder, checkpoint, sha256)
-        opened = open_checkpoint(checkpoint, branch=branch)
-        card = known or _own_card(checkpoint, opened, encoder, architecture, licence=licence)
+        exported = _exported(checkpoint, architecture)
+        opened = open_checkpoint(checkpoint if exported is None else exported[1], branch=branch)
+        digest = None
+        if known is not None:
+            card = known
+        else:
+            card = exported[0] if exported is not None else _own_card(checkpoint, opened, encoder, architecture)
+            digest = None if exported is None else card.weights_digest
+            card = replace(card, id=encoder or card.id, licence=licence or card.licence)
         card = replace(card, description=description or card.description, paper=paper or card.paper)
-        added, report = install_encoder(registry, card if names is None else replace(card, windows=names), opened)
+        card = card if names is None else replace(card, windows=names)
+        added, report = install_encoder(registry, card, opened, digest=digest)
     console.print(
         f"Encoder [bold]{added.id}[/bold]: {added.architecture}, {added.dim}-d, {added.parameters:,} parameters."
     )
@@ -115,9 +127,18 @@ def _known_card(
     return replace(card, source=replace(source, sha256=source.sha256 or found))
 
 
-def _own_card(
-    checkpoint: Path, opened: Checkpoint, encoder_id: str | None, architecture: str, *, licence: str
-) -> EncoderCard:
+def _exported(checkpoint: Path, architecture: str) -> tuple[EncoderCard, Path] | None:
+    """The card of a folder that has one, and its weights; an architecture that was named must be the card's."""
+    from slicebank_models.errors import BadCard
+    from slicebank_models.exported_folder import exported_encoder
+
+    exported = exported_encoder(checkpoint) if checkpoint.is_dir() else None
+    if exported is not None and architecture not in (AUTO, exported[0].architecture):
+        raise BadCard(f"The card in {checkpoint.name} is of {exported[0].architecture}; leave --architecture out.")
+    return exported
+
+
+def _own_card(checkpoint: Path, opened: Checkpoint, encoder_id: str | None, architecture: str) -> EncoderCard:
     from slicebank_models.hub.planning import folder_card, plain_id
     from slicebank_models.inferring import infer_architecture
     from slicebank_models.loading import draft_for_checkpoint
@@ -125,9 +146,9 @@ def _own_card(
     if architecture == AUTO and checkpoint.is_dir() and (card := folder_card(checkpoint, encoder_id)) is not None:
         from dataclasses import replace
 
-        return replace(card, licence=licence)
+        return replace(card, licence=_NOT_STATED)
     chosen = infer_architecture(opened, checkpoint.name) if architecture == AUTO else architecture
     name = encoder_id or plain_id(
         chosen, checkpoint.name if checkpoint.is_dir() else _SUFFIXES.sub("", checkpoint.name)
     )
-    return draft_for_checkpoint(name, architecture=chosen, licence=licence)
+    return draft_for_checkpoint(name, architecture=chosen, licence=_NOT_STATED)
