@@ -2,6 +2,7 @@
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -67,9 +68,9 @@ class SliceTables:
             BadSliceCache: It is missing, damaged, or its columns contradict each other.
         """
         try:
-            with np.load(folder / FILE, allow_pickle=False) as file:
+            with (folder / FILE).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 tables = cls(**{column.name: file[column.name] for column in fields(cls)})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise BadSliceCache(
                 f"{FILE} of the slice cache {folder} cannot be read ({type(error).__name__}): make the cache anew."
             ) from error

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from slicebank_store.catalogue import Catalogue
 
-from ..builders import PROJECT, Clock, request_of, series_of, stack_of, submit
+from ..builders import PROJECT, Clock, bag_of, claim, request_of, series_of, stack_of, submit
 
 
 def test_records(catalogue: Catalogue, clock: Clock) -> None:
@@ -52,3 +52,31 @@ def test_lists_are_filtered(catalogue: Catalogue, clock: Clock) -> None:
     assert uids(patient="p1") == ["1"]
     assert uids(body_part="HEAD") == []
     assert catalogue.series.list("other").items == []
+
+
+def test_kept_stacks_are_the_axial_ones_of_current_revisions(catalogue: Catalogue) -> None:
+    def embed(uid: str, n_slices: int, pixels: str | None) -> None:
+        submitted = submit(
+            catalogue, series_of(stack_of(range(n_slices), content=f"{uid}/{n_slices}"), series_uid=uid), retain=True
+        )
+        lease = claim(catalogue, submitted.job_id)
+        bag = bag_of(catalogue, lease)
+        assert catalogue.jobs.succeed(lease, {"bag_id": bag.bag_id}, bag=bag, pixels_key=pixels)
+
+    embed("2", 3, "old")
+    embed("2", 6, "new")
+    embed("1", 4, "one")
+    embed("3", 4, None)
+    found = catalogue.series.kept_stacks(PROJECT)
+    assert [(one.series_uid, one.revision, one.stack, one.default, one.n_slices, one.pixels_key) for one in found] == [
+        ("1", 1, 0, True, 4, "one"),
+        ("2", 2, 0, True, 6, "new"),
+    ]
+    assert (found[0].patient, found[0].study_uid) == ("p", "1.2")
+    assert found[0].geometry == stack_of(range(4)).geometry
+    slices = catalogue.series.slices_of(PROJECT, "2", 2, 0)
+    assert len(slices) == 6
+    assert set(slices[0]) >= {"sop_instance_uid", "instance_number", "frame_number"}
+    assert catalogue.series.kept_stacks("other") == ()
+    assert catalogue.series.slices_of("other", "2", 2, 0) == ()
+    assert catalogue.series.slices_of(PROJECT, "2", 9, 0) == ()

@@ -192,7 +192,11 @@ class DicomSource:
         grouped: dict[str, list[FoundFile]] = {}
         archives: list[str] = []
         for name in files_below(self._path):
-            if recognise(self._path / name) is not None:
+            try:
+                archive = recognise(self._path / name) is not None
+            except OSError:
+                archive = False  # what is wrong with it is told when its header is read
+            if archive:
                 archives.append(name)
             else:
                 top, slash, _ = name.partition("/")
