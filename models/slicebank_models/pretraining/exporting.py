@@ -109,6 +109,8 @@ def export_encoder(
         with said_when_full():
             save_file(stored, scratch / WEIGHTS_FILE)
         write_card(scratch, card)
+        # safetensors makes files that their owner alone may read; a service and an image have other users.
+        (scratch / WEIGHTS_FILE).chmod((scratch / CARD_FILE).stat().st_mode)
         for name in (WEIGHTS_FILE, CARD_FILE, CHECKSUMS_FILE):
             shutil.move(scratch / name, out / name)
     return card

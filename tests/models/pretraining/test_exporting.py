@@ -72,6 +72,7 @@ def test_an_exported_encoder_is_the_one_that_was_trained(run: Run, branch: str, 
     assert added.weights_digest == weights_digest(trained.weights())
     sums = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=tmp_path / "out", capture_output=True, check=False)
     assert sums.returncode == 0
+    assert len({path.stat().st_mode for path in (tmp_path / "out").iterdir()}) == 1  # readable by whom the card is
 
 
 @pytest.mark.parametrize("architecture", ["vit_conv_small", "timm:test_convnext"])
