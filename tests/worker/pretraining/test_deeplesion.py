@@ -94,7 +94,8 @@ def test_no_patient_of_another_part_enters(tmp_path: Path) -> None:
     assert {one.patient for one in read(DeepLesionSource(folder, splits=[Split.TEST], workers=1))} == {
         "deeplesion-000002"
     }
-    both = DeepLesionSource(folder, splits=[Split.TRAIN, Split.VALIDATION], workers=1)
+    both = DeepLesionSource(folder, splits=[Split.VALIDATION, Split.TRAIN], workers=1)
+    assert both.name == "deeplesion train+val"
     assert {one.patient for one in read(both)} == {"deeplesion-000001", "deeplesion-000003"}
 
 

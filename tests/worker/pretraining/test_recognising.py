@@ -42,7 +42,7 @@ def kinds(*names: str, options: SourceOptions = OPTIONS) -> list[str]:
 
 def test_folders_are_told_apart(tmp_path: Path) -> None:
     names = [str(make(tmp_path / make.__name__)) for make in (deeplesion, dicom, nifti)]
-    assert kinds(*names, "phantoms:2") == ["deeplesion", "dicom", "nifti", "phantoms"]
+    assert kinds(*names, "phantoms:2") == ["deeplesion train", "dicom", "nifti", "phantoms"]
     assert kinds(f"{names[2]}/case.nii.gz", f"{next((tmp_path / 'dicom').iterdir())}") == ["nifti", "dicom"]
     assert kinds(f"dicom:{names[2]}") == ["dicom"]
 

@@ -111,13 +111,13 @@ class DeepLesionSource:
         SourceProblem: The folder or the table is another than published.
     """
 
-    name = "deeplesion"
-
     def __init__(self, folder: Path, *, splits: Collection[Split] = (Split.TRAIN,), workers: int) -> None:
         found = find_deeplesion(folder)
         if found is None:
             raise SourceProblem(f"{folder} has no folder {IMAGES}: unpack DeepLesion's Images_png_*.zip there.")
         images, table = found
+        # The parts go into the record of every run.
+        self.name = f"deeplesion {'+'.join(part for part in Split if part in splits)}"
         self._workers = workers
         self._left_out = LeftOut()
         self._table = _read_table(table, self._left_out)
