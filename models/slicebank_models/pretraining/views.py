@@ -30,7 +30,7 @@ def render_views(
 ) -> tuple[Tensor, Tensor]:
     """Renders both views of every slice, in float32 whatever autocast says.
 
-    With LECL, view 1 of an annotated slice is a crop around one of its lesions and view 2 the whole slice; with MoCo,
+    With LECL, view 1 of an annotated slice is the whole slice and view 2 a crop around one of its lesions; with MoCo,
     and for slices without a box, both are random crops.
 
     Args:
@@ -83,7 +83,7 @@ def view_crops(batch: SliceBatch, draws: ViewDraws, loss_method: Method) -> Tens
         return crops
     lesion = lesion_crops(batch.boxes, batch.n_boxes, draws.box, draws.lesion_size, batch.side)
     whole = torch.tensor([0.0, 0.0, batch.side, batch.side], device=crops.device).expand_as(lesion)
-    return torch.where(batch.annotated.view(-1, 1, 1), torch.stack([lesion, whole], dim=1), crops)
+    return torch.where(batch.annotated.view(-1, 1, 1), torch.stack([whole, lesion], dim=1), crops)
 
 
 def _cut(slices: Tensor, crops: Tensor, flip: Tensor, size: int) -> Tensor:
