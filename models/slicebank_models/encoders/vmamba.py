@@ -92,10 +92,12 @@ class SelectiveScan2d(nn.Module):
         tokens = tokens.to(self.in_proj.weight.dtype)
         # Rows of the weight are projected apart, so that neither half is a view into a wider array.
         map_, *gate = (F.linear(tokens, rows) for rows in torch.split(self.in_proj.weight, self.inner))
-        convolved = F.silu(self.conv2d(map_.float().permute(0, 3, 1, 2)).permute(0, 2, 3, 1)).contiguous()
+        convolved = F.silu(
+            self.conv2d(map_.to(self.conv2d.weight.dtype).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        ).contiguous()
         normed = self.out_norm(self.scan(convolved))
         if self.gated:
-            normed = normed * F.silu(gate[0].float())
+            normed = normed * F.silu(gate[0].to(normed.dtype))
         projected: Tensor = self.out_proj(normed.to(self.out_proj.weight.dtype))
         return projected
 

@@ -10,7 +10,7 @@ from slicebank_models.cards import EncoderCard, draft_card
 from slicebank_models.encoders.build import family_of
 from slicebank_models.encoders.slice_encoder import SliceEncoder
 from slicebank_models.encoders.vit_moco import MoCoViTEncoder
-from slicebank_models.errors import BadPretrainingSetting
+from slicebank_models.errors import BadCard, BadPretrainingSetting
 from slicebank_models.pretraining.initial_weights import draw_weights, load_weights
 from slicebank_models.pretraining.spec import ModelSettings
 
@@ -97,10 +97,7 @@ def build_contrastive(settings: ModelSettings, seed: int, *, freeze_patch_embedd
     card = pretraining_card(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        # As its family builds it: what it has fixed stays fixed.
-        encoder = family_of(card.architecture).build(card)
-        if not isinstance(encoder, SliceEncoder) or not any(True for _ in encoder.parameters()):
-            raise BadPretrainingSetting(f"model.architecture: {settings.architecture} is no network for slices.")
+        encoder = _trainable(card)
         draw_weights(encoder)
         projector = _head(encoder.dim, settings.hidden_dim, settings.projection_dim, PROJECTOR_LAYERS)
         predictor = _head(settings.projection_dim, settings.hidden_dim, settings.projection_dim, PREDICTOR_LAYERS)
@@ -117,6 +114,19 @@ def build_contrastive(settings: ModelSettings, seed: int, *, freeze_patch_embedd
 def pretraining_card(settings: ModelSettings) -> EncoderCard:
     """The draft of the card of what a run trains; the encoder is built from it."""
     return draft_card("pretraining", settings.architecture, licence="", input_size=settings.input_size)
+
+
+def _trainable(card: EncoderCard) -> SliceEncoder:
+    """The encoder as its family builds it, so that what that has fixed stays fixed."""
+    try:
+        encoder = family_of(card.architecture).build(card)
+    except (BadCard, ValueError) as error:
+        raise BadPretrainingSetting(
+            f"model.architecture: {card.architecture} cannot be built for slices of side {card.input_size}: {error}"
+        ) from error
+    if not isinstance(encoder, SliceEncoder) or not any(True for _ in encoder.parameters()):
+        raise BadPretrainingSetting(f"model.architecture: {card.architecture} is no network for slices.")
+    return encoder
 
 
 def _head(features: int, hidden: int, out: int, layers: int) -> nn.Sequential:
