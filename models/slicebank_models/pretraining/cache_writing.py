@@ -1,5 +1,6 @@
 """Writes a cache of slices: whole or not at all. No torch here."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -32,6 +33,8 @@ from slicebank_models.pretraining.squaring import clip_box, square_box, square_s
 
 # Number of the source from 0, its name, slices of it done, and about how many it has.
 Progress = Callable[[int, str, int, int], None]
+
+_NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
 
 # Smaller ones show nothing; larger ones are no CT.
 SIDES = (16, 4096)
@@ -295,6 +298,10 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BadSliceCache(f"Another process is making the slice cache {folder} right now.") from error
+        except OSError as error:
+            # Some network file systems lock no folders; there nobody sees that two processes make one cache.
+            if error.errno not in _NO_LOCKS:
+                raise
         for leftover in partial.iterdir():
             leftover.unlink()
         try:
