@@ -187,6 +187,8 @@ def test_a_process_that_is_killed_leaves_no_cache_and_nothing_in_the_way(tmp_pat
     assert (tmp_path / ".c.partial").is_dir()
     write_cache([ListSource(made_slices(1))], tmp_path / "c", side=SIDE)
     assert len(SliceCache(tmp_path / "c")) == 3
+    files = sorted(path.name for path in (tmp_path / "c").iterdir())
+    assert files == ["index.json", "left_out.txt", "slices-00000.i16", "slices.npz"]
     assert not (tmp_path / ".c.partial").exists()
 
 
