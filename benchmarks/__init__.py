@@ -39,6 +39,8 @@ BENCHMARKS: Mapping[str, Callable[[Form], None]] = {
         "intake",
         "latency",
         "phantom_lesions",
+        "encoder_quality",
+        "lecl_phantoms",
     )
 }
 

@@ -14,15 +14,15 @@ from slicebank_models.encoders.build import build_encoder, family_of
 from slicebank_models.encoders.encoder import Encoder
 from slicebank_models.errors import BadPretrainingCheckpoint, BadPretrainingSetting
 from slicebank_models.pretraining.ablation_plan import AblationPlan, AblationRun, Variant
-from slicebank_models.pretraining.checkpointing import PretrainingCheckpoint, differences, load_checkpoint
+from slicebank_models.pretraining.checkpointing import differences, load_checkpoint
 from slicebank_models.pretraining.contrastive import pretraining_card
 from slicebank_models.pretraining.distributed import Processes
 from slicebank_models.pretraining.grey import window_bounds
-from slicebank_models.pretraining.linear_probe import ProbeTask, embed_slices, fit_probe
+from slicebank_models.pretraining.linear_probe import ProbeResult, ProbeTask, embed_slices, fit_probe
 from slicebank_models.pretraining.slice_cache import SliceCache
 from slicebank_models.pretraining.spec import Method, PretrainingSpec
 from slicebank_models.pretraining.splitting import split_patients
-from slicebank_models.pretraining.training import Progress, pretrain
+from slicebank_models.pretraining.training import Progress, Split, pretrain
 
 JSON = dict[str, Any]
 Windows = Mapping[str, tuple[float, float]]
@@ -78,6 +78,7 @@ def run_ablation(
     *,
     windows: Windows,
     processes: Processes | None = None,
+    split: Split | None = None,
     on_run: Callable[[int, AblationRun], None] = lambda number, run: None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
@@ -92,6 +93,7 @@ def run_ablation(
         folder: Of the ablation; each run has a folder below it.
         windows: As `training.pretrain`.
         processes: As `training.pretrain`.
+        split: Places in the cache to train on and to judge on; by `splitting.split_patients` where it is None.
         on_run: Called with the number of each run, from 0, before it begins.
         on_progress: As `training.pretrain`.
         stop: As `training.pretrain`; a run that is stopped yields nothing, and nothing comes after it.
@@ -106,7 +108,7 @@ def run_ablation(
         family_of(architecture)
     if not cache.annotated.any():
         raise BadPretrainingSetting("No slice of this cache has a lesion box, so LECL would do what MoCo v3 does.")
-    split = split_patients(cache, plan.spec.run.validation_fraction, plan.spec.run.seed)
+    split = split or split_patients(cache, plan.spec.run.validation_fraction, plan.spec.run.seed)
     tasks = ablation_tasks(cache, *split, most=plan.spec.run.probe_slices, seed=plan.spec.run.seed)
     if not tasks:
         raise BadPretrainingSetting(
@@ -132,13 +134,14 @@ def run_ablation(
         )
         if trained.interrupted:
             return
+        encoder = _trained_encoder(place, run.spec)
         results = [
             AblationResult(
                 **asdict(run.variant),
                 seed=run.seed,
                 task=task.name,
-                auroc=auroc,
-                balanced_accuracy=accuracy,
+                auroc=probed.auroc,
+                balanced_accuracy=probed.balanced_accuracy,
                 classes=len(task.classes),
                 train_slices=len(task.train),
                 held_out_slices=len(task.validation),
@@ -146,7 +149,7 @@ def run_ablation(
                 loss=trained.loss,
                 seconds=round(trained.seconds, 1),
             )
-            for task, auroc, accuracy in _judge(cache, place, run.spec, tasks, windows, processes.device)
+            for task, probed in judge_encoder(encoder, cache, run.spec, tasks, windows, processes.device)
         ]
         _keep(place, run, cache.digest, results)
         yield results
@@ -183,22 +186,27 @@ def _some(places: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(places)[:most])
 
 
-def _judge(
+def judge_encoder(
+    encoder: Encoder,
     cache: SliceCache,
-    place: Path,
     spec: PretrainingSpec,
     tasks: Sequence[ProbeTask],
     windows: Windows,
     device: torch.device,
-) -> Iterator[tuple[ProbeTask, float, float]]:
-    """Yields each task with its AUROC and balanced accuracy; slices that several tasks ask for are embedded once."""
-    checkpoint = load_checkpoint(place)
-    if checkpoint is None:
-        raise BadPretrainingCheckpoint(f"{place.name} has no checkpoint to judge.")
-    encoder = _trained_encoder(checkpoint, spec).to(device)
-    wanted = np.unique(np.concatenate([indices for task in tasks for indices in (task.train, task.validation)]))
+) -> Iterator[tuple[ProbeTask, ProbeResult]]:
+    """Yields each task with what a linear probe makes of it; slices that several tasks ask for are embedded once, in float32.
+
+    Args:
+        encoder: Its features are judged.
+        cache: The slices.
+        spec: Its windows and input size.
+        tasks: At least one.
+        windows: As `training.pretrain`.
+        device: To compute on.
+    """
+    wanted = np.unique(np.concatenate([places for task in tasks for places in (task.train, task.validation)]))
     features = embed_slices(
-        encoder,
+        encoder.to(device),
         cache,
         wanted,
         windows=window_bounds(spec.views.windows, windows),
@@ -208,15 +216,18 @@ def _judge(
     )
     for task in tasks:
         train, held_out = (features[np.searchsorted(wanted, places)] for places in (task.train, task.validation))
-        probed = fit_probe(task, train, held_out)
-        yield task, probed.auroc, probed.balanced_accuracy
+        yield task, fit_probe(task, train, held_out)
 
 
-def _trained_encoder(checkpoint: PretrainingCheckpoint, spec: PretrainingSpec) -> Encoder:
+def _trained_encoder(place: Path, spec: PretrainingSpec) -> Encoder:
+    checkpoint = load_checkpoint(place)
+    if checkpoint is None:
+        raise BadPretrainingCheckpoint(f"{place.name} has no checkpoint to judge.")
     encoder = build_encoder(pretraining_card(spec.model))
     prefix = "encoder."
-    state = {key.removeprefix(prefix): value for key, value in checkpoint.model.items() if key.startswith(prefix)}
-    encoder.load_state_dict(state)
+    encoder.load_state_dict(
+        {key.removeprefix(prefix): value for key, value in checkpoint.model.items() if key.startswith(prefix)}
+    )
     return encoder
 
 

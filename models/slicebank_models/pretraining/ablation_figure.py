@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from slicebank_models.pretraining.ablation_report import TASKS, AblationSummary
 from slicebank_models.pretraining.spec import Method
@@ -16,8 +16,6 @@ FIGURE = "figure2.svg"
 # Colours that readers with any colour vision tell apart (Okabe and Ito), and marks for those who see none.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
-# Text stays text, and the same results give the same bytes.
-STYLE: dict[str, Any] = {"svg.hashsalt": "slicebank", "svg.fonttype": "none"}
 
 
 def has_matplotlib() -> bool:
@@ -34,7 +32,8 @@ def draw_ablation(summaries: Sequence[AblationSummary], path: Path) -> None:
     """
     import matplotlib
 
-    with matplotlib.rc_context(STYLE):
+    # Text stays text, and the same results give the same bytes.
+    with matplotlib.rc_context({"svg.hashsalt": "slicebank", "svg.fonttype": "none"}):
         ablation_figure(summaries).savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from slicebank_models.pretraining.ablation import AblationResult
-    from slicebank_models.pretraining.ablation_plan import AblationPlan
+    from slicebank_models.pretraining.ablation_plan import AblationPlan, AblationRun
     from slicebank_models.pretraining.slice_cache import SliceCache
 
 
@@ -110,7 +110,7 @@ def _run(
 ) -> tuple[list[AblationResult], bool]:
     """Results of all runs that ended, and whether these are all."""
     from slicebank_imaging.windows import NAMED
-    from slicebank_models.pretraining.ablation import AblationRun, run_ablation
+    from slicebank_models.pretraining.ablation import run_ablation
     from slicebank_models.pretraining.ablation_report import write_reports
     from slicebank_models.pretraining.distributed import processes_of_environment
     from slicebank_worker.commands.training_progress import TrainingProgress, asked_to_stop
