@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from inspect import signature
 
 import torch
 from torch import Tensor, nn
@@ -64,9 +65,11 @@ class Processes:
             return model
         ids = [self.device.index] if self.device.type == "cuda" else None
         # Running statistics are the same everywhere already: every norm takes them over all processes.
-        return nn.parallel.DistributedDataParallel(
-            model, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
+        parallel = nn.parallel.DistributedDataParallel
+        named = (
+            "forward_sync_buffers" if "forward_sync_buffers" in signature(parallel).parameters else "broadcast_buffers"
         )
+        return parallel(model, device_ids=ids, gradient_as_bucket_view=True, **{named: False})
 
     def wait(self) -> None:
         """Returns once every process has come here."""

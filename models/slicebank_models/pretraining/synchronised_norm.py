@@ -22,11 +22,16 @@ class SynchronisedNorm(_BatchNorm):
         after: What timm's norms do next: dropout and activation. They have no tensors.
     """
 
-    after: nn.Module | None = None
+    after: nn.Module | None
 
     # What nn.SyncBatchNorm.forward asks of its module.
     process_group = None
     _check_non_zero_input_channels = nn.SyncBatchNorm._check_non_zero_input_channels
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        # Not of the class: there it would hide the module that takes its place.
+        self.after = None
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 (torch's name)
         if input.dim() < 2:

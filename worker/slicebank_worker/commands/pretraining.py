@@ -203,7 +203,8 @@ def _say_how(console: Console, result: RunResult, folder: Path) -> None:
     if result.interrupted:
         console.print(f"Stopped at {where}. The same command goes on from here.", style="yellow", soft_wrap=True)
         return
-    console.print(f"Done: {where}, loss {result.loss:.4f}.", soft_wrap=True)
+    done = "Done:" if result.step == result.total_steps else "Stopped by run.max_steps at"
+    console.print(f"{done} {where}, loss {result.loss:.4f}.", soft_wrap=True)
     if result.probe is not None:
         console.print(
             f"Linear probe on held-out patients: AUROC {result.probe.auroc:.3f}, balanced accuracy "
