@@ -10,6 +10,8 @@ from slicebank_models.pretraining.slice_source import LesionBox
 
 # Black in every window, as pixel padding is (imaging turns that into the same value).
 PADDING_HU = -2048
+# Of a box, pixels: float32, which the cache keeps, tells such edges apart in any slice.
+SMALLEST = 0.01
 
 
 def square_slice(hu: NDArray[np.int16], side: int) -> NDArray[np.int16]:
@@ -51,7 +53,7 @@ def square_box(box: LesionBox, rows: int, columns: int, side: int) -> LesionBox:
 
 
 def clip_box(box: LesionBox, rows: int, columns: int) -> LesionBox | None:
-    """The part of a box that is in the picture; None where there is none, or where the box is none."""
+    """The part of a box that is in the picture; None where nothing to speak of is, or where the box is none."""
     edges = (box.row_start, box.column_start, box.row_stop, box.column_stop)
     if not all(math.isfinite(edge) for edge in edges):
         return None
@@ -61,9 +63,8 @@ def clip_box(box: LesionBox, rows: int, columns: int) -> LesionBox | None:
         min(max(box.row_stop, 0.0), float(rows)),
         min(max(box.column_stop, 0.0), float(columns)),
     )
-    if clipped.row_stop <= clipped.row_start or clipped.column_stop <= clipped.column_start:
-        return None
-    return clipped
+    height, width = clipped.row_stop - clipped.row_start, clipped.column_stop - clipped.column_start
+    return clipped if height >= SMALLEST and width >= SMALLEST else None
 
 
 def _offsets(rows: int, columns: int) -> tuple[int, int]:
