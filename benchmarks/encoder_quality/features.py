@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from slicebank_worker.engine.series import EncodedSlice, SeriesEncoder
 from slicebank_worker.feeding import start_engine
 from slicebank_worker.settings import WorkerSettings
 
-PRECISION = "fp32"
+PRECISION: Literal["fp32"] = "fp32"
 
 
 def encode(encoder_id: str, series: Sequence[EvaluationSeries], encoders: Path | None = None) -> NDArray[np.float32]:
@@ -47,7 +48,7 @@ def encode(encoder_id: str, series: Sequence[EvaluationSeries], encoders: Path |
         thumbnails=False,
         interpolation=Interpolation(card.interpolation.value),
     )
-    settings = WorkerSettings(_env_file=None)  # type: ignore[call-arg]
+    settings = WorkerSettings(_env_file=None)
     plan = plan_runners(settings)
     network = load_encoder(card, encoders)
     frozen = {device: FrozenEncoder(card, network, device=device, precision=PRECISION) for device in set(plan.devices)}

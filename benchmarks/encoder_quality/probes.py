@@ -11,7 +11,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 Features = NDArray[np.float32]
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -47,8 +46,9 @@ def series_held_out(series: NDArray[np.int64]) -> Iterator[Fold]:
 
 def standardise(learn: Features, judge: Features) -> tuple[Features, Features]:
     """Both by the mean and standard deviation of `learn`, so that no dimension counts more for its unit."""
-    scaler = StandardScaler().fit(learn)
-    return scaler.transform(learn).astype(np.float32), scaler.transform(judge).astype(np.float32)
+    mean, spread = learn.mean(axis=0, dtype=np.float64), learn.std(axis=0, dtype=np.float64)
+    spread[spread <= np.finfo(np.float32).eps * np.abs(mean)] = 1.0  # a dimension that says nothing stays 0
+    return ((learn - mean) / spread).astype(np.float32), ((judge - mean) / spread).astype(np.float32)
 
 
 def nearest_neighbours(

@@ -75,3 +75,12 @@ def test_classes_that_were_not_learnt_have_no_probability() -> None:
     assert (found[:, [0, 2, 4]] == 0).all()
     assert found.sum(axis=1) == pytest.approx(1.0)
     assert (linear_probe(learn, np.full(20, 2), learn[:3], 5)[:, 2] == 1).all()
+
+
+def test_standardised_features_have_mean_0_and_spread_1_and_constants_say_nothing() -> None:
+    random = np.random.default_rng(3)
+    learn = (random.standard_normal((50, 3)) * [1.0, 50.0, 0.0] + [0.0, -7.0, 0.3]).astype(np.float32)
+    scaled, judged = standardise(learn, learn[:5] + np.float32(0.0))
+    assert scaled.mean(axis=0) == pytest.approx(0.0, abs=1e-5)
+    assert scaled.std(axis=0) == pytest.approx([1.0, 1.0, 0.0], abs=1e-5)
+    assert judged == pytest.approx(scaled[:5])

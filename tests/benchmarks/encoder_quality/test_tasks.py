@@ -15,7 +15,7 @@ from benchmarks.encoder_quality.series import EvaluationSeries, read_series
 from benchmarks.encoder_quality.tasks import auroc, block_sizes, make_tasks
 from benchmarks.slices import Stack
 
-MARKS = {"kidney_top": 11, "liver_top": 23, "carina": 35, "lung_apex": 47}
+MARKS = {"kidney_top": 7, "liver_top": 15, "carina": 23, "lung_apex": 31}
 
 
 def made_up(name: str, n_slices: int, *, lesion: range | None = None, organs: bool = False) -> EvaluationSeries:
@@ -32,11 +32,11 @@ def made_up(name: str, n_slices: int, *, lesion: range | None = None, organs: bo
         levels(n_slices, 5.0, MARKS),
         None if lesion is None else marked,
         np.ones(n_slices, bool),
-        np.stack([places < 20, places > 30, places < 1], axis=1) if organs else np.zeros((n_slices, 0), bool),
+        np.stack([places < 12, places > 18, places < 1], axis=1) if organs else np.zeros((n_slices, 0), bool),
     )
 
 
-SERIES = (made_up("one", 60, lesion=range(20, 36), organs=True), made_up("two", 56, lesion=range(30, 32)))
+SERIES = (made_up("one", 40, lesion=range(12, 24), organs=True), made_up("two", 36, lesion=range(20, 22)))
 
 
 def telling(series: tuple[EvaluationSeries, ...]) -> NDArray[np.float32]:
@@ -77,8 +77,8 @@ def test_there_is_a_task_for_everything_that_is_known() -> None:
 
 
 def test_blocks_of_members_follow_their_series() -> None:
-    assert block_sizes(SERIES, np.arange(116)) == ([60, 56], [6, 6])
-    assert block_sizes(SERIES, np.arange(70, 80)) == ([10], [6])
+    assert block_sizes(SERIES, np.arange(76)) == ([40, 36], [6, 6])
+    assert block_sizes(SERIES, np.arange(50, 60)) == ([10], [6])
 
 
 def test_auroc_is_that_of_scikit_learn() -> None:
