@@ -64,9 +64,9 @@ class TrainingProgress:
             self._bars.console.print(progress.note, style="red", markup=False, soft_wrap=True)
         if progress.line is None or self._console.is_terminal:
             return
-        last = progress.step == progress.last_step
-        if last or self._clock() - self._said >= LINE_EVERY_S:
-            self._said = self._clock()
+        now = self._clock()
+        if progress.step == progress.last_step or now - self._said >= LINE_EVERY_S:
+            self._said = now
             self._console.print(
                 f"step {progress.step} of {progress.last_step}: {_sentence(progress.line)}", soft_wrap=True
             )
