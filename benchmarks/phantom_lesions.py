@@ -23,6 +23,7 @@ SLICES = 28
 SIZE = 256
 SPACING_MM = 5.0
 # The published rate and batch take one step an epoch on a cohort of this size; small batches and a higher rate suit it.
+UNTRAINED = "mambaout_femto.untrained"
 TRAINING: dict[str, Any] = {
     "lr": 1e-3,
     "batch_size": 8,
@@ -107,12 +108,14 @@ def measure(client: Client, train: list[Case], test: list[Case], *, encoder: str
 
 
 def run(form: Form) -> None:
-    """Measures the baseline and the default encoder side by side, on a service of its own; the short form, the baseline only."""
+    """Measures the baseline, a network that learnt nothing and the default encoder side by side, on a service of its own; the short form, the baseline only."""
     from benchmarks.record import save
     from benchmarks.serving import serving
     from slicebank_models.registry import DEFAULT_ENCODER
 
-    encoders = ("hu_statistics",) if form is Form.SHORT else ("hu_statistics", DEFAULT_ENCODER)
+    encoders = (
+        ("hu_statistics",) if form is Form.SHORT else ("hu_statistics", *dict.fromkeys((UNTRAINED, DEFAULT_ENCODER)))
+    )
     with tempfile.TemporaryDirectory() as scratch, serving(Path(scratch) / "data") as client:
         train = write_cases(Path(scratch) / "train", range(1000, 1000 + form.pick(40, 120)))
         test = write_cases(Path(scratch) / "test", range(5000, 5000 + form.pick(20, 60)))
