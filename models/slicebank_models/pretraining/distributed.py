@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,10 +67,9 @@ class Processes:
         ids = [self.device.index] if self.device.type == "cuda" else None
         # Running statistics are the same everywhere already: every norm takes them over all processes.
         parallel = nn.parallel.DistributedDataParallel
-        named = (
-            "forward_sync_buffers" if "forward_sync_buffers" in signature(parallel).parameters else "broadcast_buffers"
-        )
-        return parallel(model, device_ids=ids, gradient_as_bucket_view=True, **{named: False})
+        renamed = "forward_sync_buffers" in signature(parallel).parameters
+        named: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+        return parallel(model, device_ids=ids, gradient_as_bucket_view=True, **named)
 
     def wait(self) -> None:
         """Returns once every process has come here."""

@@ -1,0 +1,197 @@
+"""Does a training step from the cache on disk take longer than the same step with its batch on the device already?
+
+Three variants take turns, each of so many steps of LECL: from the cache, read ahead by threads, as `slicebank pretrain run`
+does it, its statistics measured once a turn; with one batch of HU resident on the device, views, loss, gradients, optimiser
+and momentum encoder as before; and with the views there already too, which tells what making views costs. A turn from the
+cache begins with empty hands: it waits for its first batch, which a run of days does once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.form import Form
+from benchmarks.record import save
+from benchmarks.timing import take_turns
+
+if TYPE_CHECKING:
+    import torch
+
+    from slicebank_models.pretraining.slice_cache import SliceCache
+
+NEEDED_RATIO = 0.90
+# The paper's rates per A100, twice of which are wanted of one device of the class of an H200.
+ON_GPU = {"mambaout_tiny": 490.0, "vit_conv_base": 370.0}
+GPU_BATCH, GPU_PARTS = 1024, 4
+SEED = 11
+
+
+def run(form: Form) -> None:
+    """On the processor, with the smallest MambaOut."""
+    import torch
+
+    _run(
+        form,
+        torch.device("cpu"),
+        {"mambaout_femto": None},
+        slices=form.pick(32, 128),
+        batch=8,
+        parts=1,
+        steps=form.pick(2, 4),
+        rounds=form.pick(3, 9),
+    )
+
+
+def run_on_gpu(form: Form) -> None:
+    """On CUDA, with the networks and the batch of the paper, by accumulation."""
+    import torch
+
+    _run(
+        form,
+        torch.device("cuda", 0),
+        ON_GPU,
+        slices=2 * GPU_BATCH,
+        batch=GPU_BATCH,
+        parts=GPU_PARTS,
+        steps=form.pick(2, 6),
+        rounds=form.pick(3, 9),
+    )
+
+
+def _run(
+    form: Form,
+    device: torch.device,
+    architectures: dict[str, float | None] | dict[str, float],
+    *,
+    slices: int,
+    batch: int,
+    parts: int,
+    steps: int,
+    rounds: int,
+) -> None:
+    import torch
+
+    from slicebank_models.pretraining.slice_cache import SliceCache
+
+    figures: dict[str, Any] = {"batch": batch, "parts": parts, "steps": steps, "needed_ratio": NEEDED_RATIO}
+    figures["architectures"] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        cache = SliceCache(_cache(Path(scratch) / "cache", slices))
+        for name, needed in architectures.items():
+            measured = _measure(name, cache, device, batch=batch, parts=parts, steps=steps, rounds=rounds)
+            figures["architectures"][name] = {**measured, "needed_slices_per_s": needed}
+            print(name, figures["architectures"][name], flush=True)
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    print(save("pretraining_speed", __doc__ or "", figures, form, gpu=gpu))
+
+
+def _cache(folder: Path, slices: int) -> Path:
+    """Slices of noise of 512 x 512, every fourth with a box; what they show does not matter to the speed."""
+    import numpy as np
+
+    from slicebank_models.pretraining.slice_cache import write_cache
+    from slicebank_models.pretraining.slice_source import LesionBox, SourceSlice
+
+    class Noise:
+        name = "noise"
+        left_out = ()
+
+        def __len__(self) -> int:
+            return slices
+
+        def slices(self) -> Any:
+            generator = np.random.default_rng(SEED)
+            for place in range(slices):
+                hu = generator.integers(-1024, 1024, (512, 512), np.int16)
+                boxes = (LesionBox(200.0, 100.0, 240.0, 150.0),) if place % 4 == 0 else ()
+                yield SourceSlice(hu, str(place // 8), str(place // 8), place % 8, boxes)
+
+    write_cache([Noise()], folder, side=512)
+    return folder
+
+
+def _measure(
+    architecture: str, cache: SliceCache, device: torch.device, *, batch: int, parts: int, steps: int, rounds: int
+) -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    from slicebank_models.pretraining.distributed import Processes
+    from slicebank_models.pretraining.draws import draw_views
+    from slicebank_models.pretraining.grey import window_bounds
+    from slicebank_models.pretraining.loader import BatchLoader
+    from slicebank_models.pretraining.spec import PretrainingSpec
+    from slicebank_models.pretraining.stepping import Stepper
+    from slicebank_models.pretraining.views import render_views
+
+    spec = PretrainingSpec.from_toml(
+        "",
+        [
+            f"model.architecture={architecture}",
+            f"optimiser.batch_size={batch}",
+            f"optimiser.accumulate={parts}",
+            f"run.readers={8 if device.type == 'cuda' else 2}",
+        ],
+    )
+    windows = {"abdomen": (-175.0, 275.0), "lung": (-1500.0, 500.0)}
+    stepper = Stepper(spec, windows, steps_per_epoch=len(cache) // batch, processes=Processes(device=device))
+    loader = BatchLoader(
+        cache,
+        np.arange(len(cache)),
+        batch_size=batch,
+        share=(0, batch),
+        seed=SEED,
+        readers=spec.run.readers,
+        device=device,
+    )
+    (resident,) = loader.batches([0])
+    draws = draw_views(spec.views, batch, seed=SEED, step=0)
+    bounds = window_bounds(spec.views.windows, windows).to(device)
+    view1, view2 = render_views(resident, draws, spec.views, spec.loss.method, bounds, spec.model.input_size)
+
+    def settle() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    def from_cache() -> None:
+        for step, there in enumerate(loader.batches(range(steps))):
+            statistics = stepper.step(there, step)
+        statistics.measured().tolist()
+        settle()
+
+    def on_device() -> None:
+        for step in range(steps):
+            stepper.step(resident, step)
+        settle()
+
+    def on_views() -> None:
+        for step in range(steps):
+            stepper.step_on_views(view1, view2, resident.annotated, step)
+        settle()
+
+    variants: dict[str, Callable[[], object]] = {"cache": from_cache, "device": on_device, "views": on_views}
+    timings = take_turns(variants, rounds)
+    rates = {name: batch * steps / timing.median for name, timing in timings.items()}
+    return {
+        "threads": torch.get_num_threads(),
+        "dtype": str(stepper.dtype).removeprefix("torch."),
+        "slices_per_s": rates["cache"],
+        "resident_slices_per_s": rates["device"],
+        "views_there_slices_per_s": rates["views"],
+        "ratio": rates["cache"] / rates["device"],
+        "views_share": 1.0 - rates["device"] / rates["views"],
+        "spread": {name: timing.spread() for name, timing in timings.items()},
+        "rounds": rounds,
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="the long form, whose figures are quoted")
+    parser.add_argument("--gpu", action="store_true", help="the form that needs a CUDA device")
+    asked = parser.parse_args()
+    (run_on_gpu if asked.gpu else run)(Form.FULL if asked.full else Form.SHORT)
