@@ -20,6 +20,7 @@ from slicebank import Client, JobState, PathNotFound, Task, errors
 from slicebank.doctor.finding import State
 from slicebank.doctor.server import examine_server
 from slicebank_imaging.phantom import PhantomSpec, make_phantom, write_dicom
+from slicebank_models.registry import DEFAULT_ENCODER, EncoderRegistry
 from slicebank_store.catalogue import Catalogue
 from tests.client.shell import Run
 from tests.service.support import ENCODER, KEY, FakeWorker, World, make_world
@@ -234,11 +235,12 @@ def test_nothing_usable(running: Running, tmp_path: Path) -> None:
 def test_encoders_say_which_is_untrained(running: Running) -> None:
     cards = list(running.client.encoders.list())
     assert cards[0].default
-    assert cards[0].untrained
+    assert cards[0].untrained is not EncoderRegistry().get(DEFAULT_ENCODER).trained
+    assert running.client.encoders.get("mambaout_femto.untrained").untrained
     assert not running.client.encoders.get(ENCODER).untrained
     findings = {item.name: item.state for item in examine_server(running.url, KEY, None)}
     assert findings["key"] is State.OK
-    assert findings["default encoder"] is State.WARN
+    assert findings["default encoder"] is (State.WARN if cards[0].untrained else State.OK)
 
 
 def test_refusals_keep_their_codes(running: Running, study: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from slicebank_models.registry import DEFAULT_ENCODER, EncoderRegistry
+
 pytestmark = pytest.mark.system
 
 
@@ -51,7 +53,7 @@ def test_from_phantoms_to_a_prediction(tmp_path: Path) -> None:
     attention = told["predictions"][0]["attention"]
     assert sum(item["weight"] for item in attention["rows"]) == pytest.approx(1.0)
     assert next(item["slice_index"] for item in attention["slices"] if item["rank"] == 1) in told["lesion_slices"]
-    assert told["bag"]["untrained"]
+    assert told["bag"]["untrained"] is not EncoderRegistry().get(DEFAULT_ENCODER).trained
     assert Path(told["picture"]).read_bytes().startswith(b"\x89PNG")
     assert processes_about(tmp_path) == []
     assert list((tmp_path / "tmp").glob("slicebank-*")) == []

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load, save
 
 from slicebank_models.cards import EncoderCard, draft_card
-from slicebank_models.registry import DEFAULT_ENCODER, EncoderRegistry
+from slicebank_models.registry import EncoderRegistry
 from slicebank_models.weights_source import WeightsSource
 from tests.models.hub.local_hub import LocalHub, forget_accounts, local_hub
 
@@ -53,4 +53,6 @@ def card() -> EncoderCard:
 @pytest.fixture
 def registry(tmp_path: Path, card: EncoderCard) -> EncoderRegistry:
     plain = replace(card, id="unpublished", source=None)
-    return EncoderRegistry(tmp_path / "encoders", known=(card, plain, EncoderRegistry().get(DEFAULT_ENCODER)))
+    return EncoderRegistry(
+        tmp_path / "encoders", known=(card, plain, EncoderRegistry().get("mambaout_femto.untrained"))
+    )
