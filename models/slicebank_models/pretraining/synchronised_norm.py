@@ -40,7 +40,7 @@ class SynchronisedNorm(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
         """Norms (B, C, ...), each channel over the slices and places of all processes."""
         self._check_input_dim(input)
-        if process_count() == 1 or not (self.training or self.running_mean is None):
+        if process_count() == 1 or not self.training:
             normed = super().forward(input)
         elif input.is_cuda:
             normed = nn.SyncBatchNorm.forward(self, input)  # type: ignore[arg-type]
@@ -50,7 +50,7 @@ class SynchronisedNorm(_BatchNorm):
 
     def _over_all(self, rows: Tensor) -> Tensor:
         normed, mean, variance, count = _Normed.apply(rows, self.weight, self.bias, self.eps)
-        if self.training and self.running_mean is not None and self.running_var is not None:
+        if self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
                 share = self.momentum
                 if self.num_batches_tracked is not None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -42,6 +43,7 @@ def norms() -> dict[str, tuple[nn.Module, Tensor]]:
         "no scale": (nn.BatchNorm1d(5, affine=False).double(), flat),
         "maps": (nn.BatchNorm2d(3, momentum=0.3).double(), maps),
         "cumulative": (nn.BatchNorm2d(3, momentum=None).double(), maps),
+        "activated": (BatchNormAct2d(3, act_layer="gelu").double(), maps),
         "no statistics": (nn.BatchNorm2d(3, track_running_stats=False).double(), maps),
         "large offset in float32": (nn.BatchNorm1d(5), (flat + 300.0).float()),
     }
