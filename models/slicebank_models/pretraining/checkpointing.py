@@ -97,13 +97,13 @@ def load_checkpoint(folder: Path) -> PretrainingCheckpoint | None:
 
 
 def read_checkpoint(path: Path) -> PretrainingCheckpoint:
-    """Reads one file, memory-mapped.
+    """Reads one file.
 
     Raises:
         BadPretrainingCheckpoint: It is no checkpoint of a run, or a damaged one.
     """
     try:
-        document = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        document = torch.load(path, map_location="cpu", weights_only=True)
         if document["slicebank_pretraining"] != FORMAT:
             raise BadPretrainingCheckpoint(
                 f"{path.name} has format {document['slicebank_pretraining']!r:.20}; this version reads {FORMAT}."

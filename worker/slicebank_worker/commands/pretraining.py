@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -204,7 +205,8 @@ def _say_how(console: Console, result: RunResult, folder: Path) -> None:
         console.print(f"Stopped at {where}. The same command goes on from here.", style="yellow", soft_wrap=True)
         return
     done = "Done:" if result.step == result.total_steps else "Stopped by run.max_steps at"
-    console.print(f"{done} {where}, loss {result.loss:.4f}.", soft_wrap=True)
+    loss = "" if math.isnan(result.loss) else f", loss {result.loss:.4f}"
+    console.print(f"{done} {where}{loss}.", soft_wrap=True)
     if result.probe is not None:
         console.print(
             f"Linear probe on held-out patients: AUROC {result.probe.auroc:.3f}, balanced accuracy "
