@@ -1,8 +1,6 @@
 """Checkpoints of a run: written whole or not at all, the last two kept, read without running code."""
 
 import os
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,16 +115,9 @@ def read_checkpoint(path: Path) -> PretrainingCheckpoint:
             windows={name: (float(low), float(high)) for name, (low, high) in document["windows"].items()},
             seconds=float(document["seconds"]),
         )
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
+    except BadPretrainingCheckpoint:
+        raise
+    except Exception as error:  # damaged pickles fail in as many ways as there are errors
         raise BadPretrainingCheckpoint(
             f"{path.name} is no whole checkpoint of a pre-training run ({type(error).__name__})."
         ) from error
