@@ -102,25 +102,26 @@ def read_checkpoint(path: Path) -> PretrainingCheckpoint:
     """
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
-        if document["slicebank_pretraining"] != FORMAT:
-            raise BadPretrainingCheckpoint(
-                f"{path.name} has format {document['slicebank_pretraining']!r:.20}; this version reads {FORMAT}."
-            )
-        return PretrainingCheckpoint(
-            step=int(document["step"]),
-            model=document["model"],
-            optimiser=document["optimiser"],
-            spec=document["spec"],
-            cache_digest=str(document["cache_digest"]),
-            windows={name: (float(low), float(high)) for name, (low, high) in document["windows"].items()},
-            seconds=float(document["seconds"]),
-        )
-    except BadPretrainingCheckpoint:
-        raise
+        found = document["slicebank_pretraining"]
+        if found == FORMAT:
+            return _parsed(document)
     except Exception as error:  # damaged pickles fail in as many ways as there are errors
         raise BadPretrainingCheckpoint(
             f"{path.name} is no whole checkpoint of a pre-training run ({type(error).__name__})."
         ) from error
+    raise BadPretrainingCheckpoint(f"{path.name} has format {found!r:.20}; this version reads {FORMAT}.")
+
+
+def _parsed(document: Mapping[str, Any]) -> PretrainingCheckpoint:
+    return PretrainingCheckpoint(
+        step=int(document["step"]),
+        model=document["model"],
+        optimiser=document["optimiser"],
+        spec=document["spec"],
+        cache_digest=str(document["cache_digest"]),
+        windows={name: (float(low), float(high)) for name, (low, high) in document["windows"].items()},
+        seconds=float(document["seconds"]),
+    )
 
 
 def require_same_run(
