@@ -41,10 +41,12 @@ BENCHMARKS: Mapping[str, Callable[[Form], None]] = {
         "phantom_lesions",
         "encoder_quality",
         "lecl_phantoms",
+        "pretraining_speed",
     )
 }
 
 GPU_BENCHMARKS: Mapping[str, Callable[[Form], None]] = {
     "encoder_alone": _late("encoder_alone", "run_on_gpu"),
     "worker_alone": _late("worker_alone", "run_on_gpu"),
+    "pretraining_speed": _late("pretraining_speed", "run_on_gpu"),
 }

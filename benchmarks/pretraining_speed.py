@@ -1,14 +1,15 @@
 """Does a training step from the cache on disk take longer than the same step with its batch on the device already?
 
-Three variants take turns, each of so many steps of LECL: from the cache, read ahead by threads, as `slicebank pretrain run`
-does it, its statistics measured once a turn; with one batch of HU resident on the device, views, loss, gradients, optimiser
-and momentum encoder as before; and with the views there already too, which tells what making views costs. A turn from the
-cache begins with empty hands: it waits for its first batch, which a run of days does once.
+Three variants take turns, one step of LECL a turn: with the next batch from the cache, read ahead by threads, as `slicebank
+pretrain run` does it, every tenth one with its statistics; with one batch of HU resident on the device, where views, loss,
+gradients, optimiser and momentum encoder are the same; and with the views there already too, which tells what making them
+costs. Ratios are medians over the rounds of the ratio within a round.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.form import Form
 from benchmarks.record import save
-from benchmarks.timing import take_turns
+from benchmarks.timing import Timing, take_turns
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +42,7 @@ def run(form: Form) -> None:
         slices=form.pick(32, 128),
         batch=8,
         parts=1,
-        steps=form.pick(2, 4),
-        rounds=form.pick(3, 9),
+        rounds=form.pick(5, 15),
     )
 
 
@@ -57,8 +57,7 @@ def run_on_gpu(form: Form) -> None:
         slices=2 * GPU_BATCH,
         batch=GPU_BATCH,
         parts=GPU_PARTS,
-        steps=form.pick(2, 6),
-        rounds=form.pick(3, 9),
+        rounds=form.pick(5, 15),
     )
 
 
@@ -70,19 +69,18 @@ def _run(
     slices: int,
     batch: int,
     parts: int,
-    steps: int,
     rounds: int,
 ) -> None:
     import torch
 
     from slicebank_models.pretraining.slice_cache import SliceCache
 
-    figures: dict[str, Any] = {"batch": batch, "parts": parts, "steps": steps, "needed_ratio": NEEDED_RATIO}
+    figures: dict[str, Any] = {"batch": batch, "parts": parts, "needed_ratio": NEEDED_RATIO}
     figures["architectures"] = {}
     with tempfile.TemporaryDirectory() as scratch:
         cache = SliceCache(_cache(Path(scratch) / "cache", slices))
         for name, needed in architectures.items():
-            measured = _measure(name, cache, device, batch=batch, parts=parts, steps=steps, rounds=rounds)
+            measured = _measure(name, cache, device, batch=batch, parts=parts, rounds=rounds)
             figures["architectures"][name] = {**measured, "needed_slices_per_s": needed}
             print(name, figures["architectures"][name], flush=True)
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
@@ -115,7 +113,7 @@ def _cache(folder: Path, slices: int) -> Path:
 
 
 def _measure(
-    architecture: str, cache: SliceCache, device: torch.device, *, batch: int, parts: int, steps: int, rounds: int
+    architecture: str, cache: SliceCache, device: torch.device, *, batch: int, parts: int, rounds: int
 ) -> dict[str, Any]:
     import numpy as np
     import torch
@@ -157,36 +155,42 @@ def _measure(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
+    batches = enumerate(loader.batches(range(rounds + 1)))
+
     def from_cache() -> None:
-        for step, there in enumerate(loader.batches(range(steps))):
-            statistics = stepper.step(there, step)
-        statistics.measured().tolist()
+        step, there = next(batches)
+        outcome = stepper.step(there, step)
+        if step % spec.run.log_steps == 0:
+            outcome.measured().tolist()
         settle()
 
     def on_device() -> None:
-        for step in range(steps):
-            stepper.step(resident, step)
+        stepper.step(resident, 0)
         settle()
 
     def on_views() -> None:
-        for step in range(steps):
-            stepper.step_on_views(view1, view2, resident.annotated, step)
+        stepper.step_on_views(view1, view2, resident.annotated, 0)
         settle()
 
     variants: dict[str, Callable[[], object]] = {"cache": from_cache, "device": on_device, "views": on_views}
     timings = take_turns(variants, rounds)
-    rates = {name: batch * steps / timing.median for name, timing in timings.items()}
+    rates = {name: batch / timing.median for name, timing in timings.items()}
     return {
         "threads": torch.get_num_threads(),
         "dtype": str(stepper.dtype).removeprefix("torch."),
         "slices_per_s": rates["cache"],
         "resident_slices_per_s": rates["device"],
         "views_there_slices_per_s": rates["views"],
-        "ratio": rates["cache"] / rates["device"],
-        "views_share": 1.0 - rates["device"] / rates["views"],
+        "ratio": _paired(timings["device"], timings["cache"]),
+        "views_share": 1.0 - _paired(timings["views"], timings["device"]),
         "spread": {name: timing.spread() for name, timing in timings.items()},
         "rounds": rounds,
     }
+
+
+def _paired(shorter: Timing, longer: Timing) -> float:
+    """Median over the rounds of the ratio of two times, so that a slow round counts for both."""
+    return statistics.median(one / other for one, other in zip(shorter.seconds, longer.seconds, strict=True))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.page import deployment_tables, tables
+from benchmarks.page import deployment_tables, pretraining_tables, tables
 from benchmarks.page.results import ON_PAGE, Machine
 
 PICTURES = "performance"  # folder of the plots, beside the page
@@ -18,7 +18,7 @@ PLOTTED = {
     "cohort_cost": "Cost per 1,000 slices over cohort size",
     "decode_rates": "Slices a second per transfer syntax",
 }
-ON_GPU = ("encoder_alone", "worker_alone")
+ON_GPU = ("encoder_alone", "worker_alone", "pretraining_speed")
 _BLOCK = re.compile(r"<!-- benchmark: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -55,8 +55,10 @@ def gpu_block(machines: Sequence[Machine]) -> str:
 
 
 def benchmark_block(benchmark: str, machines: Sequence[Machine]) -> str:
-    """One table for each machine without a GPU."""
-    parts = [_of_machine(machine, benchmark) for machine in machines if not machine.gpu]
+    """One table for each machine without a GPU that it was measured on; where there is none, all are named."""
+    alone = [machine for machine in machines if not machine.gpu]
+    measured = [machine for machine in alone if machine.figures(benchmark) is not None]
+    parts = [_of_machine(machine, benchmark) for machine in measured or alone]
     return "\n\n".join(parts) or f"{tables.NOT_MEASURED.capitalize()}."
 
 
@@ -86,6 +88,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "decode_rates": tables.decode_rates,
     "resize": tables.resize,
     "int8": tables.int8,
+    "pretraining_speed": pretraining_tables.pretraining_speed,
 }
 BLOCKS = ("machines", *TABLES, "gpu")
 

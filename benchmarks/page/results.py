@@ -24,6 +24,7 @@ ON_PAGE = (
     "decode_rates",
     "resize",
     "int8",
+    "pretraining_speed",
 )
 
 

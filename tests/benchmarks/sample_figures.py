@@ -16,6 +16,25 @@ RUN = {
 }
 
 FIGURES: dict[str, dict[str, Any]] = {
+    "pretraining_speed": {
+        "batch": 8,
+        "parts": 1,
+        "needed_ratio": 0.9,
+        "architectures": {
+            "tiny": {
+                "dtype": "float32",
+                "threads": 2,
+                "slices_per_s": 9.5,
+                "resident_slices_per_s": 10.0,
+                "views_there_slices_per_s": 10.5,
+                "ratio": 0.95,
+                "views_share": 0.048,
+                "spread": {"cache": 0.02, "device": 0.01, "views": 0.02},
+                "rounds": 9,
+                "needed_slices_per_s": None,
+            }
+        },
+    },
     "encoder_alone": {
         "gemm_gflops": {"fp32": 138.6, "bf16": None},
         "encoders": {
