@@ -26,11 +26,11 @@ N = 12
 # What the example says, and what stands for it here: the same commands in seconds.
 SMALLER = {
     "--side 256": "--side 64",
-    "model.input_size=96": "model.input_size=32",
-    "model.hidden_dim=512": "model.hidden_dim=16",
-    "optimiser.batch_size=32": "optimiser.batch_size=8",
-    "optimiser.epochs=20": "optimiser.epochs=2",
-    "optimiser.warmup_epochs=2": "optimiser.warmup_epochs=1",
+    "input_size = 96": "input_size = 32",
+    "hidden_dim = 512": "hidden_dim = 16",
+    "batch_size = 32": "batch_size = 8",
+    "epochs = 20\n": "epochs = 2\n",
+    "warmup_epochs = 2\n": "warmup_epochs = 1\n",
 }
 
 
@@ -40,15 +40,17 @@ class Table(Protocol):
     def writerow(self, row: Iterable[object], /) -> object: ...
 
 
-def documented() -> list[str]:
-    """The commands of the example."""
-    block = re.search(r"<!-- five minutes -->\n```\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert block is not None
-    text = block[1]
+def documented() -> tuple[str, list[str]]:
+    """Settings and commands of the example, in their smaller form."""
+    text = PAGE.read_text()
     for said, smaller in SMALLER.items():
         assert said in text, said
         text = text.replace(said, smaller)
-    return text.splitlines()
+    settings = re.search(r"`five.toml`:\n\n```toml\n(.*?)```", text, re.DOTALL)
+    commands = re.search(r"<!-- five minutes -->\n```\n(.*?)```", text, re.DOTALL)
+    assert settings is not None
+    assert commands is not None
+    return settings[1], commands[1].splitlines()
 
 
 def write_study(folder: Path, boxes: Table, seed: int, n_boxes: int) -> dict[str, bytes]:
@@ -72,7 +74,8 @@ def test_the_documented_commands_make_an_encoder_that_embeds(workshop: Workshop,
         table.writerow(["sop_instance_uid", "x_min", "y_min", "x_max", "y_max"])
         studies = [write_study(home / "ct", table, seed, n_boxes) for seed, n_boxes in ((0, 4), (1, 3), (2, 3))]
 
-    *commands, upload = documented()
+    settings, (*commands, upload) = documented()
+    (home / "five.toml").write_text(settings)
     told = ""
     for command in commands:
         word, *arguments = shlex.split(command.replace("~", str(home)))
