@@ -1,9 +1,10 @@
 """Single slices in which a lesion can only be told by what it is: blobs of one size, of which none or one is a lesion.
 
 Every slice holds a few round blobs in soft organs. Places, sizes and number are drawn before it is known whether the slice has
-a lesion. Without one, all are mimics: cross-sections of enhanced vessels and calcifications. With one, a single blob is a lesion
-instead, whose contrast is weaker than that of any mimic and of either sign. Number, size and place of blobs therefore say nothing,
-and neither do mean, extremes and histogram of the slice, which its anatomy, bones and mimics decide.
+a lesion. Most are mimics: cross-sections of enhanced vessels and calcifications. In a slice with a lesion one of them, chosen at
+random, is a lesion instead, whose contrast is weaker than that of any mimic; in half of the slices without one the chosen place
+stays empty, and in the other half it is a mimic too. Size, place and number of blobs or of mimics therefore say next to nothing,
+and neither do mean, extremes and histogram of the slice, which anatomy, level, bones and mimics decide.
 """
 
 import math
@@ -24,7 +25,6 @@ from slicebank_imaging.phantom.volume import quantised
 
 TRIES = 100  # heights at which a slice is tried, for a place that holds all of its blobs
 SAME_TISSUE_HU = 4.0
-WAVES = 4
 Field = tuple[slice, slice]  # rows and columns of a canvas
 Site = tuple[float, float, float]  # row and column of the centre, pixels, and diameter, mm
 
@@ -48,15 +48,17 @@ class MimicSettings:
         centre_spread_mm: Largest distance of a slice's own middle from it, along x and along y.
         slices: Of each patient; half of them, chosen at random, have a lesion.
         heights_mm: Of slices, in the body's coordinates: where the liver is large.
-        blobs: Number in each slice.
+        blobs: Number in a slice, before one is left out.
         diameters_mm: Of every blob.
-        lesion_hu: Contrast of a lesion to the organ around, of random sign.
+        lesion_hu: Contrast of a lesion to the organ around.
+        empty: Share of the slices without a lesion that have one blob less.
+        bright: Share of the lesions that are brighter than the organ; in the portal venous phase most are darker.
         vessel_hu: Contrast of a vessel's cross-section.
         calcification_hu: Contrast of a calcification.
         margin_mm: Width over which every blob fades at its edge.
         noise_hu: Standard deviation of a slice's noise.
-        unevenness_hu: Standard deviation of smooth waves through a slice, as of uneven enhancement and hardened beams; it is
-            what hides lesions from histograms.
+        level_hu: Largest shift of a slice's soft tissue, up or down, as by the time since the contrast agent; it keeps the
+            histogram from telling lesions by their HU.
     """
 
     size: int = 64
@@ -67,12 +69,14 @@ class MimicSettings:
     heights_mm: tuple[float, float] = (-125.0, -30.0)
     blobs: tuple[int, int] = (2, 4)
     diameters_mm: tuple[float, float] = (8.0, 25.0)
-    lesion_hu: tuple[float, float] = (25.0, 40.0)
+    lesion_hu: tuple[float, float] = (30.0, 40.0)
+    empty: float = 0.5
+    bright: float = 0.0
     vessel_hu: tuple[float, float] = (60.0, 140.0)
     calcification_hu: tuple[float, float] = (150.0, 500.0)
     margin_mm: float = 3.0
-    noise_hu: tuple[float, float] = (8.0, 16.0)
-    unevenness_hu: tuple[float, float] = (8.0, 20.0)
+    noise_hu: tuple[float, float] = (8.0, 12.0)
+    level_hu: float = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,8 @@ def _draw_slice(
     chosen = int(rng.integers(len(sites)))
     if lesion:
         kinds[chosen] = BlobKind.LESION
+    elif rng.random() < settings.empty:
+        del kinds[chosen], sites[chosen]
     blobs, box = [], None
     for kind, (row, column, diameter) in zip(kinds, sites, strict=True):
         blob = Blob(kind, row, column, diameter, _draw_contrast(rng, kind, settings))
@@ -157,14 +163,15 @@ def _draw_slice(
         around = add_lesion(plane, 0, ball, spec)
         box = around if kind is BlobKind.LESION else box
         blobs.append(blob)
-    plane += _waves(rng, spec) * np.float32(rng.uniform(*settings.unevenness_hu))
+    soft = np.clip((plane + np.float32(150.0)) / np.float32(100.0), 0.0, 1.0)
+    plane += np.float32(settings.level_hu * rng.uniform(-1.0, 1.0)) * soft
     noise = noise * np.float32(rng.uniform(*settings.noise_hu))
     return MimicSlice(quantised(plane, noise)[field].copy(), height, _moved(blobs, field), _moved_box(box, field))
 
 
 def _draw_contrast(rng: np.random.Generator, kind: BlobKind, settings: MimicSettings) -> float:
     if kind is BlobKind.LESION:
-        return float(rng.uniform(*settings.lesion_hu)) * (1.0 if rng.random() < 0.5 else -1.0)
+        return float(rng.uniform(*settings.lesion_hu)) * (1.0 if rng.random() < settings.bright else -1.0)
     return float(rng.uniform(*(settings.vessel_hu if kind is BlobKind.VESSEL else settings.calcification_hu)))
 
 
@@ -181,21 +188,6 @@ def _draw_sites(
         if len(sites) == len(diameters):
             return height, plane, field, sites
     raise ValueError(f"{len(diameters)} blobs find no place in this body; ask for fewer or smaller ones")
-
-
-def _waves(rng: np.random.Generator, spec: PhantomSpec) -> Plane:
-    """Draws a smooth plane of unit variance, on average: waves of any direction, 60 to 160 mm long."""
-    axis = spec.pixel_mm * np.arange(spec.size, dtype=np.float32)
-    plane = np.zeros((spec.size, spec.size), dtype=np.float32)
-    for length, turn, phase in zip(
-        rng.uniform(60.0, 160.0, WAVES),
-        rng.uniform(0.0, 2 * math.pi, WAVES),
-        rng.uniform(0.0, 2 * math.pi, WAVES),
-        strict=True,
-    ):
-        along = axis[:, None] * math.sin(turn) + axis[None, :] * math.cos(turn)
-        plane += np.cos(np.float32(2 * math.pi / length) * along + np.float32(phase))
-    return plane * np.float32(math.sqrt(2.0 / WAVES))
 
 
 def _canvas_size(settings: MimicSettings) -> int:
