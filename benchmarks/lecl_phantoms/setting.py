@@ -24,8 +24,15 @@ SPEC = PretrainingSpec.parse(
         "model": {"architecture": "timm:test_resnet", "input_size": 64, "projection_dim": 128, "hidden_dim": 512},
         "loss": {"temperature": 0.2},
         "views": {"windows": ["soft"], "brightness": 0.2, "contrast": 0.2, "blur": [0.0, 0.0], "solarise": [0.0, 0.0]},
-        "optimiser": {"lr": 8e-3, "batch_size": 64, "epochs": 9, "warmup_epochs": 1.0},
-        "run": {"seed": 0, "precision": "auto", "checkpoint_steps": 1_000_000, "probe_epochs": 0, "readers": 1},
+        "optimiser": {"lr": 8e-3, "batch_size": 64, "epochs": 6, "warmup_epochs": 1.0},
+        "run": {
+            "seed": 0,
+            "precision": "auto",
+            "checkpoint_steps": 1_000_000,
+            "probe_epochs": 0,
+            "probe_slices": 4096,
+            "readers": 1,
+        },
     }
 )
 
