@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
@@ -87,3 +87,8 @@ def test_known_commands_that_are_not_installed_name_their_extra(capsys: pytest.C
     assert status == 1
     assert '"missing_extra"' in out
     assert KNOWN[name].extras in err
+
+
+def test_every_command_of_this_distribution_says_what_it_does_before_it_is_imported() -> None:
+    own = {entry.name for entry in entry_points(group=GROUP) if entry.value.startswith("slicebank")}
+    assert own == set(KNOWN)

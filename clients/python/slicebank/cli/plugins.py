@@ -46,9 +46,11 @@ KNOWN: Mapping[str, KnownPlugin] = {
     "encoders.remove": KnownPlugin(
         "Remove an encoder that was pulled or added; --server has the server do it.", "worker"
     ),
+    "pretrain.cache": KnownPlugin("Decode slices into a cache to pre-train on.", "train"),
     "pretrain.run": KnownPlugin("Pre-train an encoder by LECL or MoCo v3; the same command goes on.", "train"),
     "pretrain.settings": KnownPlugin("Print the settings of pre-training as a file that explains itself.", "train"),
     "pretrain.export": KnownPlugin("Write the encoder of a run, for `encoders add` or as a MoCo v3 file.", "worker"),
+    "pretrain.ablate": KnownPlugin("Compare MoCo v3 and LECL over lesion weights and architectures.", "train"),
 }
 
 # Commands on this machine that a server does too, over REST, where they are given this option.
