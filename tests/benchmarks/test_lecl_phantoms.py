@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.form import Form
-from benchmarks.lecl_phantoms import make_cache, measure, split_of
+from benchmarks.lecl_phantoms import make_cache, measure, measure_fewer_boxes, split_of
 from benchmarks.lecl_phantoms.baselines import baselines
 from benchmarks.lecl_phantoms.setting import EVALUATED, PHANTOMS, SPEC, TRAINED, Size
 from benchmarks.lecl_phantoms.source import LESION, MimicSource
@@ -66,3 +66,10 @@ def test_both_methods_and_the_untrained_network_are_measured(cache: SliceCache, 
     assert [entry["method"] for entry in figures["methods"]] == ["MoCo", "LECL-0"]
     assert 0.4 < figures["untrained"]["mean"] < 0.9
     assert (figures["train_slices"], figures["held_out_slices"]) == (320, 160)
+
+
+def test_lecl_is_measured_with_few_boxes(cache: SliceCache, tmp_path: Path) -> None:
+    found = measure_fewer_boxes(cache, SIZE, tmp_path, replace(SPEC, run=replace(SPEC.run, max_steps=1)))
+    assert found["annotated_share_of_slices"] == pytest.approx(0.25, abs=0.05)
+    assert len(found["aurocs"]) == 1
+    assert 0.4 < found["mean"] < 0.9

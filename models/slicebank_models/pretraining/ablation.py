@@ -134,7 +134,7 @@ def run_ablation(
         )
         if trained.interrupted:
             return
-        encoder = _trained_encoder(place, run.spec)
+        encoder = trained_encoder(place, run.spec)
         results = [
             AblationResult(
                 **asdict(run.variant),
@@ -219,7 +219,16 @@ def judge_encoder(
         yield task, fit_probe(task, train, held_out)
 
 
-def _trained_encoder(place: Path, spec: PretrainingSpec) -> Encoder:
+def trained_encoder(place: Path, spec: PretrainingSpec) -> Encoder:
+    """Returns the encoder of a run's last checkpoint, frozen.
+
+    Args:
+        place: Folder of the run.
+        spec: Its settings.
+
+    Raises:
+        BadPretrainingCheckpoint: There is none.
+    """
     checkpoint = load_checkpoint(place)
     if checkpoint is None:
         raise BadPretrainingCheckpoint(f"{place.name} has no checkpoint to judge.")
