@@ -149,6 +149,16 @@ def test_a_folder_of_other_settings_is_refused(cache: SliceCache, done: tuple[Pa
     (folder / "runs" / PLAN.runs()[2].name / "result.json").unlink()
 
 
+def test_a_folder_of_other_slices_is_refused(
+    cache: SliceCache, done: tuple[Path, list[AblationResult]], tmp_path: Path
+) -> None:
+    folder, _ = done
+    other = tiny_cache(tmp_path / "other", TinySource(labels=("a", "b", "c"), seed=1))
+    assert next(run_ablation(cache, PLAN, folder, windows=WINDOWS))
+    with pytest.raises(BadPretrainingCheckpoint, match="other slices"):
+        next(run_ablation(other, PLAN, folder, windows=WINDOWS))
+
+
 def test_a_run_that_is_stopped_goes_on(cache: SliceCache, tmp_path: Path) -> None:
     assert list(run_ablation(cache, PLAN, tmp_path, windows=WINDOWS, stop=lambda: True)) == []
     (place,) = (tmp_path / "runs").iterdir()
@@ -156,6 +166,14 @@ def test_a_run_that_is_stopped_goes_on(cache: SliceCache, tmp_path: Path) -> Non
     first = next(run_ablation(cache, PLAN, tmp_path, windows=WINDOWS))
     assert first[0].method is Method.MOCO
     assert json.loads((place / "result.json").read_text())["cache_digest"] == cache.digest
+
+
+def test_no_run_is_trained_on_the_patients_it_is_judged_on(cache: SliceCache, tmp_path: Path) -> None:
+    split = np.arange(16), np.arange(16, len(cache))
+    first = next(run_ablation(cache, PLAN, tmp_path, windows=WINDOWS, split=split))
+    record = json.loads((tmp_path / "runs" / PLAN.runs()[0].name / "record.json").read_text())
+    assert (record["train_slices"], record["train_patients"]) == (16, 2)
+    assert (first[0].train_slices, first[0].held_out_slices, first[0].held_out_patients) == (16, 32, 4)
 
 
 def test_slices_without_boxes_or_without_a_question_are_refused(tmp_path: Path) -> None:
