@@ -1,7 +1,6 @@
 """The training loop of MoCo v3 and LECL: from a cache of slices to a folder with checkpoints and a curve."""
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -11,17 +10,18 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from torch.backends import cudnn
 
 from slicebank_models.errors import PretrainingDiverged, PretrainingError
 from slicebank_models.pretraining import checkpointing, run_record
 from slicebank_models.pretraining.checkpointing import PretrainingCheckpoint
+from slicebank_models.pretraining.deterministic import deterministic_kernels
 from slicebank_models.pretraining.distributed import Processes
 from slicebank_models.pretraining.grey import window_bounds
 from slicebank_models.pretraining.linear_probe import ProbeResult, embed_slices, fit_probe, probe_task
 from slicebank_models.pretraining.loader import BatchLoader, steps_per_epoch
 from slicebank_models.pretraining.metrics_file import MetricsFile, MetricsLine
 from slicebank_models.pretraining.monitoring import CollapseAlarm
+from slicebank_models.pretraining.run_clock import RunClock
 from slicebank_models.pretraining.run_record import RunRecord
 from slicebank_models.pretraining.scalars import Scalars
 from slicebank_models.pretraining.slice_cache import SliceCache
@@ -156,7 +156,7 @@ class _Run:
         self._loss = math.nan
         self._probed: ProbeResult | None = None
         self._step = 0
-        self._clock = _Clock(self._resume())
+        self._clock = RunClock(self._resume())
 
     def until_end(self, stop: Callable[[], bool]) -> RunResult:
         """Trains; see `pretrain`."""
@@ -331,36 +331,6 @@ class _Run:
         )
 
 
-class _Clock:
-    """Seconds of training, without pauses, and the rate since it was last asked for."""
-
-    def __init__(self, before: float) -> None:
-        self._origin = time.monotonic() - before
-        self._asked = self.seconds
-        self._slices = 0
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._origin
-
-    def count(self, slices: int) -> None:
-        self._slices += slices
-
-    def rate(self) -> float:
-        now = self.seconds
-        rate = self._slices / max(now - self._asked, 1e-9)
-        self._asked, self._slices = now, 0
-        return rate
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self._origin += time.monotonic() - began
-
-
 def _cuda_devices(processes: Processes) -> list[torch.device]:
     return [processes.device] if processes.device.type == "cuda" else []
 
@@ -383,19 +353,3 @@ def _alone(folder: Path, processes: Processes) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def deterministic_kernels(wanted: bool) -> Iterator[None]:
-    """Only kernels that give the same bits every time, where wanted; without it cuDNN chooses its own by timing.
-
-    CUBLAS_WORKSPACE_CONFIG must be set before CUDA begins, for cuBLAS to join in; `slicebank pretrain run` sets it.
-    """
-    before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark
-    torch.use_deterministic_algorithms(wanted)
-    cudnn.benchmark = not wanted
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        cudnn.benchmark = before[1]

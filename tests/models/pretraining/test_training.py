@@ -16,7 +16,6 @@ from slicebank_models.errors import (
     PretrainingDiverged,
     PretrainingError,
 )
-from slicebank_models.pretraining import training
 from slicebank_models.pretraining.checkpointing import LATEST, PREVIOUS, read_checkpoint
 from slicebank_models.pretraining.metrics_file import NAME, read_metrics
 from slicebank_models.pretraining.slice_cache import SliceCache
@@ -200,11 +199,3 @@ def test_randomness_around_it_is_left_alone(cache: SliceCache, tmp_path: Path) -
     run(cache, tmp_path, "run.max_steps=1", "run.deterministic=true")
     assert torch.equal(torch.rand(3), expected)
     assert not torch.are_deterministic_algorithms_enabled()
-
-
-def test_the_clock_stops_while_it_is_paused() -> None:
-    clock = training._Clock(10.0)
-    with clock.paused():
-        inside = clock.seconds
-    assert clock.seconds >= 10.0
-    assert clock.seconds - inside < 1.0
