@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from slicebank_models.errors import BadTask, BadTrainingValue, UnknownTrainingKey
+from slicebank_models.heads.values import Range, flag, number
 
 JSON = dict[str, Any]
 
@@ -19,6 +20,8 @@ class TaskKind(StrEnum):
     BINARY = "binary"
     MULTILABEL = "multilabel"
     MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+    SURVIVAL = "survival"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class TaskSpec:
 
     Attributes:
         labels: Binary: the one label. Multilabel: the labels. Multiclass: the classes, in the order of the outputs.
-            Before targets are resolved (`heads/targets.py`) it may be empty, or, for multiclass, name the one column
+            Regression: the columns of numbers. Survival: the column of times, then that of events. Before targets are resolved (`heads/targets.py`) it may be empty, or, for multiclass, name the one column
             that holds the classes.
     """
 
@@ -43,11 +46,18 @@ class TaskSpec:
             raise BadTask(f"Labels must be 1 to {MAX_LABEL_LENGTH} characters.")
         if self.kind is TaskKind.BINARY and len(self.labels) > 1:
             raise BadTask("A binary task has one label; use multilabel for several.")
+        if self.kind is TaskKind.SURVIVAL and len(self.labels) not in (0, 2):
+            raise BadTask("A survival task names two columns: the one of times, then the one of events.")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the head's outputs: the labels, but for survival, whose one output is the risk and bears the name of the event."""
+        return self.labels[1:] if self.kind is TaskKind.SURVIVAL else self.labels
 
     @property
     def n_outputs(self) -> int:
         """Number of outputs of the head."""
-        return len(self.labels)
+        return len(self.outputs)
 
     def as_dict(self) -> JSON:
         """Returns the task as JSON-able values."""
@@ -89,6 +99,7 @@ class TrainingSpec:
         max_rows: Rows drawn from a longer bag at each training step; evaluation uses all rows.
         windows: Names of the windows whose rows are used; none means all.
         test_fraction: Share of patients held out of the cross-validation; 0 for none.
+        class_weights: Whether rarer answers count more, so that every answer of a label has the same total weight.
     """
 
     lr: float = 1e-4
@@ -101,6 +112,7 @@ class TrainingSpec:
     max_rows: int = 512
     windows: tuple[str, ...] | None = None
     test_fraction: float = 0.2
+    class_weights: bool = False
 
     def as_dict(self) -> JSON:
         """Returns the settings as JSON-able values."""
@@ -120,40 +132,26 @@ class TrainingSpec:
         known = [field.name for field in fields(cls)]
         if unknown := sorted(str(key) for key in set(given) - set(known)):
             raise UnknownTrainingKey(f"Unknown training key {', '.join(unknown)}; known are {', '.join(known)}.")
-        read: JSON = {name: _number(name, value) for name, value in given.items() if name != "windows"}
+        read: JSON = {name: number(name, value, _RANGES[name]) for name, value in given.items() if name in _RANGES}
         if given.get("windows") is not None:
             read["windows"] = _names(given["windows"])
+        if "class_weights" in given:
+            read["class_weights"] = flag("class_weights", given["class_weights"])
         return replace(cls(), **read)
 
 
-# Name -> (whole numbers only, lowest, highest). The upper ends bound a job's time and memory, not its usefulness.
-_RANGES: Mapping[str, tuple[bool, float, float]] = {
-    "lr": (False, 1e-8, 1.0),
-    "batch_size": (True, 1, 4096),
-    "max_epochs": (True, 1, 10_000),
-    "patience": (True, 1, 10_000),
-    "weight_decay": (False, 0.0, 10.0),
-    "folds": (True, 2, 20),
-    "seed": (True, 0, 2**31 - 1),
-    "max_rows": (True, 1, 65_536),
-    "test_fraction": (False, 0.0, 0.9),
+# The upper ends bound a job's time and memory, not its usefulness.
+_RANGES: Mapping[str, Range] = {
+    "lr": Range(False, 1e-8, 1.0),
+    "batch_size": Range(True, 1, 4096),
+    "max_epochs": Range(True, 1, 10_000),
+    "patience": Range(True, 1, 10_000),
+    "weight_decay": Range(False, 0.0, 10.0),
+    "folds": Range(True, 2, 20),
+    "seed": Range(True, 0, 2**31 - 1),
+    "max_rows": Range(True, 1, 65_536),
+    "test_fraction": Range(False, 0.0, 0.9),
 }
-
-
-def _number(name: str, value: object) -> float | int:
-    whole, lowest, highest = _RANGES[name]
-    wanted = f"{name} must be a {'whole ' if whole else ''}number from {lowest:g} to {highest:g}"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadTrainingValue(f"{wanted}, not {_shown(value)}.")
-    # The range comes first: it refuses NaN and infinity, and compares whole numbers that no float can hold.
-    if not lowest <= value <= highest or (whole and value != int(value)):
-        raise BadTrainingValue(f"{wanted}, not {_shown(value)}.")
-    return int(value) if whole else float(value)
-
-
-def _shown(value: object) -> str:
-    # Lists and objects may be as large and as deep as a request may be.
-    return repr(value)[:40] if value is None or isinstance(value, str | int | float) else type(value).__name__
 
 
 def _names(value: object) -> tuple[str, ...]:

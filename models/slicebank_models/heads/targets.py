@@ -14,8 +14,9 @@ from slicebank_models.errors import (
 )
 from slicebank_models.heads.spec import TaskKind, TaskSpec, TrainingSpec
 
-# One answer a label: 0, 1 or None (not known); for multiclass one entry, the class index or None.
-Target = tuple[int | None, ...]
+# One answer a label: 0, 1 or None (not known); for multiclass one entry, the class index or None; for regression one number
+# or None a label; for survival the time and whether the event happened (1) or the case was censored then (0).
+Target = tuple[float | None, ...]
 
 _POSITIVE = frozenset({"1", "1.0", "true", "yes", "positive"})
 _NEGATIVE = frozenset({"0", "0.0", "false", "no", "negative"})
@@ -55,16 +56,22 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One bag to learn from.
+    """What is learned from at once: the rows of one bag, or of several laid end to end.
 
     Attributes:
-        index: What the bag source knows the bag by.
+        index: What the bag source knows the rows by.
         patient: Cases of one patient never fall on both sides of a split.
+        target: Its answers.
+        unit: What the label names: series, study or patient. Answers of several cases of one unit are averaged before they are
+            measured; empty where the case is its own unit.
+        site: Where the patient comes from; empty where not known.
     """
 
     index: int
     patient: str
     target: Target
+    unit: str = ""
+    site: str = ""
 
 
 def resolve_targets(table: LabelTable, task: TaskSpec) -> Targets:
@@ -88,7 +95,7 @@ def resolve_targets(table: LabelTable, task: TaskSpec) -> Targets:
             f"The labels table has no column {', '.join(absent[:20])}; it has {', '.join(table.columns[:20])}."
         )
     places = [table.columns.index(label) for label in labels]
-    by_key = {
+    by_key: dict[str, Target] = {
         key: tuple(_answer(values[place], number, table.columns[place]) for place in places)
         for number, (key, values) in enumerate(table.rows.items(), start=1)
     }
@@ -165,10 +172,10 @@ def n_test_patients(n_patients: int, test_fraction: float) -> int:
     return max(1, round(n_patients * test_fraction)) if test_fraction > 0 else 0
 
 
-def _patients_by_answer(cases: Sequence[Case], task: TaskSpec) -> dict[str, dict[int, set[str]]]:
+def _patients_by_answer(cases: Sequence[Case], task: TaskSpec) -> dict[str, dict[float, set[str]]]:
     """Returns label -> answer -> patients that have it; a multiclass task counts as one label."""
     names = ("class",) if task.kind is TaskKind.MULTICLASS else task.labels
-    found: dict[str, dict[int, set[str]]] = {name: {} for name in names}
+    found: dict[str, dict[float, set[str]]] = {name: {} for name in names}
     for case in cases:
         for name, value in zip(names, case.target, strict=True):
             if value is not None:
@@ -176,7 +183,7 @@ def _patients_by_answer(cases: Sequence[Case], task: TaskSpec) -> dict[str, dict
     return found
 
 
-def _check_answers(name: str, answers: Mapping[int, set[str]], task: TaskSpec) -> None:
+def _check_answers(name: str, answers: Mapping[float, set[str]], task: TaskSpec) -> None:
     multiclass = task.kind is TaskKind.MULTICLASS
     if len(answers) < 2:
         seen = "nothing" if not answers else str(next(iter(answers)))
@@ -186,5 +193,5 @@ def _check_answers(name: str, answers: Mapping[int, set[str]], task: TaskSpec) -
         raise ClassWithoutCases(f"No case is of class {', '.join(absent[:20])}; leave it out of the task's labels.")
     for answer, patients in answers.items():
         if len(patients) < 2:
-            what = f"of class {task.labels[answer]!r}" if multiclass else f"with {name!r} = {answer}"
+            what = f"of class {task.labels[int(answer)]!r}" if multiclass else f"with {name!r} = {answer}"
             raise TooFewPatients(f"Only one patient has cases {what}; training and validation each need one.")

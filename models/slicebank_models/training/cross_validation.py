@@ -11,7 +11,7 @@ from slicebank_models.heads.targets import Case, n_test_patients
 
 JSON = dict[str, Any]
 
-Stratum = tuple[int, int]  # (place in the target, answer)
+Stratum = tuple[int, float]  # (place in the target, answer)
 
 
 @dataclass(frozen=True, slots=True)
