@@ -48,5 +48,6 @@ BENCHMARKS: Mapping[str, Callable[[Form], None]] = {
 GPU_BENCHMARKS: Mapping[str, Callable[[Form], None]] = {
     "encoder_alone": _late("encoder_alone", "run_on_gpu"),
     "worker_alone": _late("worker_alone", "run_on_gpu"),
+    "selective_scan": _late("selective_scan", "run_on_gpu"),
     "pretraining_speed": _late("pretraining_speed", "run_on_gpu"),
 }

@@ -164,7 +164,7 @@ def run_on_gpu(form: Form) -> None:
     figures: dict[str, Any] = {"gemm_gflops": {}, "encoders": {}}
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         left, right = (torch.randn(GPU_GEMM, GPU_GEMM, device=device).to(dtype) for _ in range(2))
-        seconds = _cuda_seconds(lambda left=left, right=right: torch.mm(left, right), form)  # type: ignore[misc]
+        seconds = cuda_seconds(lambda left=left, right=right: torch.mm(left, right), form)  # type: ignore[misc]
         figures["gemm_gflops"][precision] = 2 * GPU_GEMM**3 / seconds / 1e9
     for name in ENCODERS:
         points = []
@@ -172,7 +172,7 @@ def run_on_gpu(form: Form) -> None:
             encoder = open_encoder(f"{name}.untrained", "fp32" if precision == "fp32" else "standard", device)
             for batch in (32, 64, 128, 256, 512):
                 rows = torch.randint(0, 256, (batch, INPUT_SIZE, INPUT_SIZE), dtype=torch.uint8, device=device)
-                seconds = _cuda_seconds(lambda encoder=encoder, rows=rows: encoder.features(rows), form)  # type: ignore[misc]
+                seconds = cuda_seconds(lambda encoder=encoder, rows=rows: encoder.features(rows), form)  # type: ignore[misc]
                 points.append(
                     {"precision": precision, "runners": 1, "threads": 1, "batch": batch, "rows_per_s": batch / seconds}
                 )
@@ -184,7 +184,7 @@ def run_on_gpu(form: Form) -> None:
     print(save("encoder_alone", __doc__ or "", figures, form, gpu=gpu))
 
 
-def _cuda_seconds(call: Callable[[], object], form: Form) -> float:
+def cuda_seconds(call: Callable[[], object], form: Form) -> float:
     """Median seconds of a call on the device."""
     import torch
 

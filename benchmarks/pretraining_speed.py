@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NEEDED_RATIO = 0.90
 # The paper's rates per A100, twice of which are wanted of one device of the class of an H200.
 ON_GPU = {"mambaout_tiny": 490.0, "vit_conv_base": 370.0}
-GPU_BATCH, GPU_PARTS = 1024, 4
+GPU_BATCH, GPU_PARTS = 1024, 8
 SEED = 11
 
 

@@ -2,17 +2,19 @@
 
 The scan is that of VMamba's first stage: 56 x 56 tokens, 192 channels, four orders, 16 states or 1. `reference` is the loop over positions of
 `slicebank_models/scan/reference.py`; `compiled` and `chunked` do the same from the same arguments, and `in_place` is the compiled form as the encoder calls it,
-without copies into scanning order. Errors are against the reference in float64, over its root mean square. Whole encoders run batches of four rows of noise; they
+without copies into scanning order. On a GPU `triton` and `chunked` take images in bfloat16 as encoders call them, timed by its own events. Errors are against the reference in float64, over its root mean square. Whole encoders run batches of four rows of noise; they
 take turns with each other, and so do the scans. Times are the processor's own, so that neighbours on a shared machine count less.
 """
 
 from __future__ import annotations
 
+import json
 import resource
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.encoder_alone import cuda_seconds
 from benchmarks.form import Form, form_from_arguments
 from benchmarks.record import save
 from benchmarks.timing import Timing
@@ -24,6 +26,7 @@ SIDE, CHANNELS, DIRECTIONS = 56, 192, 4
 STATES = (16, 1)
 ENCODERS = ("vmamba_default.untrained", "vmamba_tiny.untrained", "mambaout_tiny.untrained")
 BATCH, INPUT_SIZE = 4, 224
+GPU_IMAGES, GPU_ROWS = 16, 128
 
 
 def run(form: Form) -> None:
@@ -43,6 +46,73 @@ def run(form: Form) -> None:
         print({name: value for name, value in scan.items() if name != "seconds"})
     print(figures["encoders"])
     print(save("selective_scan", __doc__ or "", figures, form))
+
+
+def run_on_gpu(form: Form) -> None:
+    """The same on the first CUDA device, in bfloat16."""
+    import torch
+
+    figures = {
+        "scans": [_scan_on_gpu(states, form) for states in STATES],
+        "encoders": _encoders_on_gpu(form),
+        "gpu": torch.cuda.get_device_name(0),
+    }
+    print(json.dumps(figures))
+    print(save("selective_scan", __doc__ or "", figures, form, gpu=torch.cuda.get_device_name(0)))
+
+
+def _scan_on_gpu(states: int, form: Form) -> dict[str, Any]:
+    """Forward alone, and forward with backward, of GPU_IMAGES images in four orders."""
+    import torch
+
+    from slicebank_models.scan import ScanForm, cross_scan
+
+    arguments = [tensor.cuda() for tensor in _in_place(_arguments(states))]
+    wanted = [arguments[0].expand(GPU_IMAGES, -1, -1, -1), *arguments[1:]]
+    for place in (1, 3, 4):
+        wanted[place] = arguments[place].expand(-1, GPU_IMAGES, -1, -1)
+    half = [tensor.bfloat16() if place in (0, 1, 3, 4) else tensor for place, tensor in enumerate(wanted)]
+    half = [tensor.contiguous() for tensor in half]
+    leaves = [tensor.clone().requires_grad_() for tensor in half]
+    forms = (ScanForm.TRITON, ScanForm.CHUNKED)
+    with torch.inference_mode():
+        exact = cross_scan(*(tensor.double() for tensor in half), form=ScanForm.CHUNKED)
+        scale = float(exact.square().mean().sqrt())
+        errors = {own.value: float((cross_scan(*half, form=own) - exact).abs().max()) / scale for own in forms}
+        forward = {own.value: cuda_seconds(lambda own=own: cross_scan(*half, form=own), form) for own in forms}  # type: ignore[misc]
+    step = {
+        own.value: cuda_seconds(lambda own=own: cross_scan(*leaves, form=own).sum().backward(), form)  # type: ignore[misc]
+        for own in forms
+    }
+    return {
+        "states": states,
+        "images": GPU_IMAGES,
+        "forward_seconds": forward,
+        "training_step_seconds": step,
+        "triton_times_as_fast": {
+            "forward": forward["chunked"] / forward["triton"],
+            "training_step": step["chunked"] / step["triton"],
+        },
+        "largest_error": errors,
+    }
+
+
+def _encoders_on_gpu(form: Form) -> dict[str, Any]:
+    """Rows a second that are on the device already."""
+    import torch
+
+    from benchmarks.pipeline import open_encoder
+
+    rows = torch.randint(0, 256, (GPU_ROWS, INPUT_SIZE, INPUT_SIZE), dtype=torch.uint8, device="cuda")
+    rates: dict[str, float] = {}
+    for name in ENCODERS:
+        encoder = open_encoder(name, "standard", torch.device("cuda:0"))
+        rates[name] = GPU_ROWS / cuda_seconds(lambda encoder=encoder: encoder.features(rows), form)  # type: ignore[misc]
+    return {
+        "batch": GPU_ROWS,
+        "rows_per_s": rates,
+        "times_as_long_as_mambaout_tiny": {name: rates[ENCODERS[-1]] / rate for name, rate in rates.items()},
+    }
 
 
 def _scan(states: int, form: Form) -> dict[str, Any]:
