@@ -5,7 +5,9 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from slicebank_models.errors import UnknownTrainingKey
+from slicebank_models.cards import EncoderLevel
+from slicebank_models.errors import BadTrainingValue, UnknownTrainingKey
+from slicebank_models.heads.spec import TaskKind
 from slicebank_models.heads.values import Range, choice, number
 
 JSON = dict[str, Any]
@@ -24,6 +26,11 @@ class Architecture(StrEnum):
     MAX = "max"
     LINEAR = "linear"
     MLP = "mlp"
+
+
+SCAN_ARCHITECTURES = (Architecture.MLP, Architecture.LINEAR)
+CLAM = (Architecture.CLAM_SB, Architecture.CLAM_MB)
+CLASSIFYING = (TaskKind.BINARY, TaskKind.MULTILABEL, TaskKind.MULTICLASS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,32 @@ class HeadSpec:
         """Returns the settings as JSON-able values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**values, "architecture": self.architecture.value}
+
+    def resolved(self, level: EncoderLevel, kind: TaskKind) -> "HeadSpec":
+        """Returns the head that is really built: `abmil` on bags of one row a scan is `mlp`.
+
+        Raises:
+            BadTrainingValue: The architecture does not read such rows, or cannot learn such a task.
+        """
+        asked = self.architecture
+        if level is EncoderLevel.SCAN:
+            if asked is Architecture.ABMIL:
+                return replace(self, architecture=Architecture.MLP)
+            if asked not in SCAN_ARCHITECTURES:
+                raise BadTrainingValue(
+                    f"head.architecture {asked} pools rows, and this encoder gives one row a scan; use mlp or linear."
+                )
+        elif asked in SCAN_ARCHITECTURES:
+            raise BadTrainingValue(
+                f"head.architecture {asked} reads one row a scan, and this encoder gives one row a slice; "
+                f"use {', '.join(name for name in Architecture if name not in SCAN_ARCHITECTURES)}."
+            )
+        if asked in CLAM and kind not in CLASSIFYING:
+            raise BadTrainingValue(
+                f"head.architecture {asked} clusters rows by the class of their bag, which a {kind} task has not; "
+                "use abmil, gated_abmil or transmil."
+            )
+        return self
 
     @classmethod
     def parse(cls, values: Mapping[str, Any] | None) -> "HeadSpec":

@@ -1,6 +1,6 @@
 """From a table of labels to checked targets. No torch here: a service refuses bad tables before any training starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,15 +12,12 @@ from slicebank_models.errors import (
     OneClassOnly,
     TooFewPatients,
 )
+from slicebank_models.heads.label_values import MISSING, read_answer, read_number, read_survival, refuse_dates
 from slicebank_models.heads.spec import TaskKind, TaskSpec, TrainingSpec
 
 # One answer a label: 0, 1 or None (not known); for multiclass one entry, the class index or None; for regression one number
 # or None a label; for survival the time and whether the event happened (1) or the case was censored then (0).
 Target = tuple[float | None, ...]
-
-_POSITIVE = frozenset({"1", "1.0", "true", "yes", "positive"})
-_NEGATIVE = frozenset({"0", "0.0", "false", "no", "negative"})
-_MISSING = frozenset({"", "na", "nan", "none", "null"})
 
 
 class LabelKey(StrEnum):
@@ -79,15 +76,21 @@ def resolve_targets(table: LabelTable, task: TaskSpec) -> Targets:
 
     Binary and multilabel: `task.labels` name columns (all columns when empty); values are 0 or 1, or empty where not
     known. Multiclass: one column of class names; `task.labels` lists the classes, or names the column, or is empty;
-    in the last two cases the classes are the sorted names that occur.
+    in the last two cases the classes are the sorted names that occur. Regression: columns of numbers, as for multilabel.
+    Survival: `task.labels` name the column of times and that of events; when empty, the table has just these two.
 
     Raises:
         BadTask: The task's labels are not in the table.
-        MalformedLabels: A value that is no label; the message names the key and column.
+        MalformedLabels: A value that is no label; the message names the case by its place, the column and what to fix.
     """
     if task.kind is TaskKind.MULTICLASS:
         return _resolve_classes(table, task)
     labels = task.labels or table.columns
+    if task.kind is TaskKind.SURVIVAL and len(labels) != 2:
+        raise BadTask(
+            "A survival task has two columns: times, and events (1) or censoring (0). Name them as the task's labels, "
+            f"times first; the table has {', '.join(labels[:20])}."
+        )
     if task.kind is TaskKind.BINARY and len(labels) != 1:
         raise BadTask(f"A binary task has one label; choose one of {', '.join(labels[:20])}, or use multilabel.")
     if absent := [label for label in labels if label not in table.columns]:
@@ -95,20 +98,20 @@ def resolve_targets(table: LabelTable, task: TaskSpec) -> Targets:
             f"The labels table has no column {', '.join(absent[:20])}; it has {', '.join(table.columns[:20])}."
         )
     places = [table.columns.index(label) for label in labels]
-    by_key: dict[str, Target] = {
-        key: tuple(_answer(values[place], number, table.columns[place]) for place in places)
+    read = _target_reader(task.kind, tuple(labels))
+    by_key = {
+        key: read(number, tuple(values[place] for place in places))
         for number, (key, values) in enumerate(table.rows.items(), start=1)
     }
     return Targets(TaskSpec(task.kind, tuple(labels)), by_key)
 
 
-def _answer(text: str, number: int, column: str) -> int | None:
-    word = text.lower()
-    if word in _MISSING:
-        return None
-    if word in _POSITIVE or word in _NEGATIVE:
-        return int(word in _POSITIVE)
-    raise MalformedLabels(f"{column!r} of case {number} is {text[:64]!r}; use 1, 0, or nothing where it is not known.")
+def _target_reader(kind: TaskKind, columns: tuple[str, ...]) -> Callable[[int, tuple[str, ...]], Target]:
+    """Returns what turns the number of a case and its cells into its target."""
+    if kind is TaskKind.SURVIVAL:
+        return lambda number, cells: read_survival(cells[0], cells[1], number, columns[0], columns[1])
+    read = read_number if kind is TaskKind.REGRESSION else read_answer
+    return lambda number, cells: tuple(read(cell, number, column) for cell, column in zip(cells, columns, strict=True))
 
 
 def _resolve_classes(table: LabelTable, task: TaskSpec) -> Targets:
@@ -119,8 +122,11 @@ def _resolve_classes(table: LabelTable, task: TaskSpec) -> Targets:
         )
     place = table.columns.index(task.labels[0]) if named_column else 0
     texts = {key: values[place] for key, values in table.rows.items()}
-    known = {text for text in texts.values() if text.lower() not in _MISSING}
+    known = {text for text in texts.values() if text.lower() not in MISSING}
     classes = tuple(sorted(known)) if named_column or not task.labels else task.labels
+    if not task.labels or named_column:
+        for number, text in enumerate(texts.values(), start=1):
+            refuse_dates(text, number, table.columns[place])
     if strange := sorted(known - set(classes)):
         raise MalformedLabels(
             f"{strange[0][:64]!r} is no class of the task; its classes are {', '.join(classes[:20])}."
@@ -138,13 +144,15 @@ def check_cases(cases: Sequence[Case], task: TaskSpec, training: TrainingSpec) -
     Raises:
         BadTask: The task's labels are not resolved.
         NoCases: No case has a known label.
-        OneClassOnly: A label with one answer in all cases.
+        OneClassOnly: A label with one answer in all cases; no event at all.
         ClassWithoutCases: A class that no case has.
         TooFewPatients: Fewer patients than folds, or an answer that one patient alone has.
     """
     known = [case for case in cases if any(value is not None for value in case.target)]
     if not known:
-        raise NoCases("No case has a known label.")
+        raise NoCases(
+            "No case has a known label. Fill in the labels of stored series, or name the column that holds them."
+        )
     if task.n_outputs < (2 if task.kind is TaskKind.MULTICLASS else 1):
         if task.kind is TaskKind.MULTICLASS:
             raise OneClassOnly("All cases are of one class; a multiclass task needs at least two.")
@@ -156,15 +164,52 @@ def check_cases(cases: Sequence[Case], task: TaskSpec, training: TrainingSpec) -
             f"{len(patients)} patients, {held_out} of them held out for testing, do not fill {training.folds} folds. "
             "Label more patients, or lower folds or test_fraction."
         )
-    warnings = []
-    for name, answers in _patients_by_answer(known, task).items():
-        _check_answers(name, answers, task)
-        rarest = min(len(patients_with) for patients_with in answers.values())
-        if rarest < training.folds:
-            warnings.append(f"{name}: only {rarest} patients have its rarer answer; some folds cannot be measured.")
+    warnings = _check_numbers(known, task, training)
+    if task.kind not in (TaskKind.REGRESSION, TaskKind.SURVIVAL):
+        for name, answers in _patients_by_answer(known, task).items():
+            _check_answers(name, answers, task)
+            rarest = min(len(patients_with) for patients_with in answers.values())
+            if rarest < training.folds:
+                warnings.append(f"{name}: only {rarest} patients have its rarer answer; some folds cannot be measured.")
     if dropped := len(cases) - len(known):
         warnings.append(f"{dropped} cases without a known label are left out.")
     return tuple(warnings)
+
+
+def _check_numbers(cases: Sequence[Case], task: TaskSpec, training: TrainingSpec) -> list[str]:
+    """Refuses numbers and times that nothing can be learned from; returns warnings."""
+    if task.kind is TaskKind.SURVIVAL:
+        return _check_events(cases, task, training)
+    warnings: list[str] = []
+    if task.kind is not TaskKind.REGRESSION:
+        return warnings
+    for place, name in enumerate(task.labels):
+        known = [(case.patient, case.target[place]) for case in cases if case.target[place] is not None]
+        if len({value for _, value in known}) < 2:
+            seen = "not known" if not known else format(known[0][1], "g")
+            raise OneClassOnly(
+                f"Label {name!r} is {seen} in every case; a head needs different numbers to learn from. "
+                "Add cases, or leave the label out."
+            )
+        if (patients := len({patient for patient, _ in known})) < training.folds:
+            warnings.append(f"{name}: only {patients} patients have a number; some folds cannot be measured.")
+    return warnings
+
+
+def _check_events(cases: Sequence[Case], task: TaskSpec, training: TrainingSpec) -> list[str]:
+    _, name = task.labels
+    with_event = {case.patient for case in cases if case.target[1] == 1}
+    if not with_event:
+        raise OneClassOnly(
+            f"{name!r} is 0 in every case: all are censored, and nothing tells who comes to harm. Mark events with 1."
+        )
+    if len(with_event) < 2:
+        raise TooFewPatients(f"Only one patient has an event ({name!r} = 1); training and validation each need one.")
+    if len({case.target[0] for case in cases}) < 2:
+        raise OneClassOnly("All times are the same; a survival task needs different ones to order cases by.")
+    if len(with_event) < training.folds:
+        return [f"{name}: only {len(with_event)} patients have an event; some folds cannot be measured."]
+    return []
 
 
 def n_test_patients(n_patients: int, test_fraction: float) -> int:

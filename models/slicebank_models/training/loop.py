@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from slicebank_models.cards import EncoderLevel
 from slicebank_models.errors import TrainingCancelled, TrainingDiverged
-from slicebank_models.heads.ensemble import Head, new_head
-from slicebank_models.heads.spec import TaskKind, TaskSpec, TrainingSpec
-from slicebank_models.heads.targets import Case, Target
+from slicebank_models.heads.build import build_head
+from slicebank_models.heads.head import Head
+from slicebank_models.heads.head_spec import HeadSpec
+from slicebank_models.heads.scaled import fit_scaling
+from slicebank_models.heads.spec import TaskSpec, TrainingSpec
+from slicebank_models.heads.targets import Case
 from slicebank_models.training.bags import BagSource, pack, sample_rows
+from slicebank_models.training.losses import answer_weights, loss_of, n_answers, targets_tensor, training_loss
 
 EVALUATION_ROWS = 16_384  # rows per evaluation batch; bounds memory, bags are never cut
 
@@ -38,25 +41,6 @@ class FoldOutcome:
     epochs: int
     steps: int
     validation_loss: float
-
-
-def loss_of(task: TaskSpec, logits: Tensor, targets: Sequence[Target]) -> Tensor:
-    """Returns the summed loss of (B, outputs) logits over known answers, and nothing for unknown ones.
-
-    Binary cross-entropy per label, or cross-entropy over classes; no class weights, as in the paper.
-    """
-    if task.kind is TaskKind.MULTICLASS:
-        classes = torch.tensor([-100 if answer is None else answer for (answer,) in targets], device=logits.device)
-        return F.cross_entropy(logits, classes, ignore_index=-100, reduction="sum")
-    answers = torch.tensor([[math.nan if a is None else float(a) for a in target] for target in targets])
-    known = ~answers.isnan()
-    every = F.binary_cross_entropy_with_logits(logits, answers.nan_to_num(0.0).to(logits), reduction="none")
-    return every[known.to(logits.device)].sum()
-
-
-def n_answers(targets: Sequence[Target]) -> int:
-    """Returns how many answers are known."""
-    return sum(answer is not None for target in targets for answer in target)
 
 
 def train_fold(
@@ -94,7 +78,10 @@ def train_fold(
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        head = new_head(level, dim, task.n_outputs).to(device)
+        head = build_head(HeadSpec(), level, dim, task)
+        fit_scaling(head, [case.target for case in train])
+        head = head.to(device)
+        weights = answer_weights(task, [case.target for case in train], balanced=training.class_weights)
         optimiser = torch.optim.AdamW(head.parameters(), lr=training.lr, weight_decay=training.weight_decay)
         best_state, best_loss, best_epoch, steps, epoch = copy.deepcopy(head.state_dict()), math.inf, 0, 0, 0
         while epoch < training.max_epochs and epoch - best_epoch < training.patience:
@@ -105,15 +92,15 @@ def train_fold(
                 if step(steps):
                     raise TrainingCancelled("Training was cancelled.")
                 batch = [train[at] for at in places[start : start + training.batch_size]]
-                targets = [case.target for case in batch]
+                targets = targets_tensor([case.target for case in batch], device)
                 rows, lengths = pack([sample_rows(bags.features(c.index), training.max_rows, order) for c in batch])
-                logits, _ = head(rows.to(device), lengths.to(device))
-                loss = loss_of(task, logits, targets) / n_answers(targets)
+                output = head(rows.to(device), lengths.to(device), targets)
+                loss = training_loss(task, output, targets, weights)
                 optimiser.zero_grad()
                 torch.autograd.backward([loss])
                 optimiser.step()
                 steps += 1
-            validation_loss = _validation_loss(head, bags, validation, task, device)
+            validation_loss = _validation_loss(head, bags, validation, task, weights, device)
             if not math.isfinite(validation_loss):
                 raise TrainingDiverged(f"The validation loss became {validation_loss}; try a lower lr.")
             if validation_loss < best_loss:
@@ -122,15 +109,16 @@ def train_fold(
     return FoldOutcome(state, best_epoch, epoch, steps, best_loss)
 
 
-def _validation_loss(head: Head, bags: BagSource, cases: Sequence[Case], task: TaskSpec, device: torch.device) -> float:
+def _validation_loss(
+    head: Head, bags: BagSource, cases: Sequence[Case], task: TaskSpec, weights: Tensor | None, device: torch.device
+) -> float:
     """Returns the mean loss per known answer over full bags."""
-    total = 0.0
     head.eval()
     with torch.inference_mode():
-        for batch, rows, lengths in _full_batches(bags, cases):
-            logits, _ = head(rows.to(device), lengths.to(device))
-            total += float(loss_of(task, logits, [case.target for case in batch]))
-    return total / n_answers([case.target for case in cases])
+        found = [head(rows.to(device), lengths.to(device)).logits for _, rows, lengths in _full_batches(bags, cases)]
+        targets = targets_tensor([case.target for case in cases], device)
+        loss = float(loss_of(task, torch.cat(found), targets, weights))
+    return loss / max(1, n_answers(task, targets))
 
 
 def _full_batches(bags: BagSource, cases: Sequence[Case]) -> Iterator[tuple[list[Case], Tensor, Tensor]]:

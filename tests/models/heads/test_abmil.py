@@ -45,7 +45,7 @@ def test_bags_of_any_length_answer_as_alone_and_as_published() -> None:
     lengths = [5, 1, 9]
     rows = torch.randn(sum(lengths), 12, dtype=torch.float64)
     with torch.inference_mode():
-        outputs, attention = head(rows, torch.tensor(lengths))
+        outputs, attention, _ = head(rows, torch.tensor(lengths))
         assert attention.shape == (15,)
         for output, bag in zip(outputs, rows.split(lengths), strict=True):
             torch.testing.assert_close(output, equation_3(head, bag))
@@ -78,7 +78,7 @@ def test_a_scan_head_reads_one_row_a_scan() -> None:
     torch.manual_seed(0)
     head = ScanHead(4, 2).eval()
     rows = torch.randn(3, 4)
-    outputs, attention = head(rows, torch.ones(3, dtype=torch.int64))
+    outputs, attention, _ = head(rows, torch.ones(3, dtype=torch.int64))
     assert outputs.shape == (3, 2)
     assert attention.tolist() == [0.0] * 3
     with pytest.raises(ValueError, match="one row"):

@@ -8,14 +8,22 @@ from safetensors.torch import load, save
 
 from slicebank_models.cards import EncoderLevel
 from slicebank_models.errors import BadHeadFile, DimensionMismatch, HeadError
-from slicebank_models.heads.ensemble import HeadEnsemble, new_head
+from slicebank_models.heads.build import build_head
+from slicebank_models.heads.ensemble import HeadEnsemble
+from slicebank_models.heads.head_spec import HeadSpec
 from slicebank_models.heads.spec import TaskKind, TaskSpec
 
 TASKS = {
     TaskKind.BINARY: TaskSpec(TaskKind.BINARY, ("lesion",)),
     TaskKind.MULTILABEL: TaskSpec(TaskKind.MULTILABEL, ("lesion", "effusion")),
     TaskKind.MULTICLASS: TaskSpec(TaskKind.MULTICLASS, ("I", "II", "III")),
+    TaskKind.REGRESSION: TaskSpec(TaskKind.REGRESSION, ("age", "volume")),
+    TaskKind.SURVIVAL: TaskSpec(TaskKind.SURVIVAL, ("days", "death")),
 }
+
+
+def new_state(kind: TaskKind, level: EncoderLevel = EncoderLevel.SLICE) -> dict[str, torch.Tensor]:
+    return build_head(HeadSpec(), level, 6, TASKS[kind]).state_dict()
 
 
 def ensemble(
@@ -25,8 +33,9 @@ def ensemble(
     task = TASKS[kind]
     states = []
     for _ in range(folds):
-        state = new_head(level, 6, task.n_outputs).state_dict()
-        states.append({**state, "classifier.4.weight": scale * state["classifier.4.weight"]})
+        state = new_state(kind, level)
+        last = next(name for name in state if name.endswith("classifier.4.weight"))
+        states.append({**state, last: scale * state[last]})
     return HeadEnsemble(task, dim=6, level=level, folds=states)
 
 
@@ -60,7 +69,7 @@ def test_attention_sums_to_one(rows: int) -> None:
 def test_it_is_the_mean_of_its_folds() -> None:
     torch.manual_seed(0)
     task = TASKS[TaskKind.MULTILABEL]
-    states = [new_head(EncoderLevel.SLICE, 6, 2).state_dict() for _ in range(3)]
+    states = [new_state(TaskKind.MULTILABEL) for _ in range(3)]
     singles = [HeadEnsemble(task, dim=6, level=EncoderLevel.SLICE, folds=[state]).predict(bag(5)) for state in states]
     together = HeadEnsemble(task, dim=6, level=EncoderLevel.SLICE, folds=states).predict(bag(5))
     for place, output in enumerate(together.outputs):
@@ -108,6 +117,13 @@ def _with_metadata(**changes: object) -> bytes:
     return save(load(data), metadata={"slicebank_head": json.dumps({**metadata, **changes})})
 
 
+def test_a_head_of_the_first_format_is_read() -> None:
+    head = ensemble(TaskKind.BINARY)
+    first = HeadEnsemble.from_bytes(_with_metadata(task=head.task.as_dict()))
+    assert first.predict(bag(5)).outputs == head.predict(bag(5)).outputs
+    assert (first.head, first.calibration, first.recipe_digest) == (HeadSpec(), None, "")
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -115,7 +131,13 @@ def _with_metadata(**changes: object) -> bytes:
         b"\x80\x04K\x01.",
         b"\xff" * 64,
         save({"a": torch.zeros(1)}),
-        _with_metadata(format=2),
+        _with_metadata(format=3),
+        _with_metadata(format=[2]),
+        _with_metadata(head={"architecture": "gated_abmil"}),
+        _with_metadata(head={"architecture": "perceptron"}),
+        _with_metadata(calibration={"method": "temperature"}),
+        _with_metadata(calibration={"method": "temperature", "parameters": {"x": {"temperature": -1}}}),
+        _with_metadata(calibration={"method": "guess", "parameters": {}}),
         _with_metadata(folds=2),
         _with_metadata(folds=4),
         _with_metadata(dim=7),
@@ -130,7 +152,7 @@ def test_other_bytes_are_refused(data: bytes) -> None:
 
 
 def test_random_state_of_the_process_is_left_alone() -> None:
-    state = new_head(EncoderLevel.SLICE, 6, 1).state_dict()
+    state = new_state(TaskKind.BINARY)
     before = torch.get_rng_state()
     HeadEnsemble(TASKS[TaskKind.BINARY], dim=6, level=EncoderLevel.SLICE, folds=[state]).predict(bag(3))
     assert torch.equal(torch.get_rng_state(), before)

@@ -49,12 +49,20 @@ def test_tasks_survive_json() -> None:
     assert TaskSpec.parse({"kind": "binary"}).labels == ()
 
 
+def test_the_one_output_of_survival_is_the_risk_of_the_event() -> None:
+    task = TaskSpec.parse({"kind": "survival", "labels": ["days", "death"]})
+    assert (task.outputs, task.n_outputs) == (("death",), 1)
+    assert TaskSpec.parse({"kind": "regression", "labels": ["age", "volume"]}).n_outputs == 2
+
+
 @pytest.mark.parametrize(
     "values",
     [
         {},
-        {"kind": "regression"},
+        {"kind": "ranking"},
         {"kind": []},
+        {"kind": "survival", "labels": ["event"]},
+        {"kind": "survival", "labels": ["time", "event", "age"]},
         {"kind": "binary", "labels": ["a", "b"]},
         {"kind": "multilabel", "labels": ["a", "a"]},
         {"kind": "multilabel", "labels": [""]},
