@@ -28,6 +28,7 @@ from slicebank_service.routers import (
     checking,
     dicomweb,
     encoders,
+    exports,
     groups,
     heads,
     health,
@@ -174,7 +175,7 @@ def create_app(
     app.include_router(health.router)
     app.include_router(metrics.router, dependencies=[Security(_BEARER)])
     app.include_router(dicomweb.router, dependencies=[Security(_BEARER)])
-    for module in (series, checking, uploads, groups, imports, jobs, bags, encoders, heads, predictions, workers):
+    for module in (series, checking, uploads, groups, imports, jobs, bags, exports, encoders, heads, predictions, workers):
         app.include_router(module.router, prefix="/v1", dependencies=[Security(_BEARER)])
     return app
 

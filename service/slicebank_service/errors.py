@@ -30,6 +30,7 @@ ServiceError
 ├── LabelsUnmatched         labels and stored bags do not meet
 │   ├── NoLabelMatches      no row names a stored bag
 │   └── SomeUnmatched       strict was asked for and some rows name no stored bag
+├── NothingToExport         no stored bag is meant, or bags of several recipes are
 ├── HeadNotReady            the head is not trained; carries its job
 ├── RecipeMismatch          the bag was made by another recipe than the head reads
 ├── PredictionFailed        the job that should have answered failed or was cancelled; carries the job
@@ -257,6 +258,12 @@ class SomeUnmatched(LabelsUnmatched):
     """Strict was asked for and some rows name no stored bag."""
 
     code = "some_unmatched"
+
+
+class NothingToExport(ServiceError):
+    """No stored bag is meant, or bags of several recipes are."""
+
+    code = "nothing_to_export"
 
 
 class HeadNotReady(ServiceError):

@@ -74,6 +74,10 @@ class Pseudonyms:
         """What a request means that names a patient, by PatientID or as answers show it."""
         return given if _PATIENT.fullmatch(given) else self.patient(given)
 
+    def exported(self, patient: str) -> str:
+        """What a stored patient is called outside: its keyed hash, also where the project keeps PatientIDs; 64 hex digits."""
+        return patient if _PATIENT.fullmatch(patient) else patient_hash(self._key, patient)
+
     def uid(self, uid: str) -> str:
         """What a UID is called: itself, or, where the project hashes UIDs, one under 2.25 made of its keyed hash."""
         if not self.uids_hashed:

@@ -1,5 +1,6 @@
 """Bags: one HDF5 file of row vectors a stack and recipe, which STAMP, TRIDENT, CLAM and CLEAR read unchanged."""
 
+from slicebank_store.bags.copying import copy_bag
 from slicebank_store.bags.format import BagHeader, BagSlice, SkippedSlice
 from slicebank_store.bags.reader import Bag, read_bag, read_thumbnails
 from slicebank_store.bags.writer import BagFile, BagWriter
@@ -11,6 +12,7 @@ __all__ = [
     "BagSlice",
     "BagWriter",
     "SkippedSlice",
+    "copy_bag",
     "read_bag",
     "read_thumbnails",
 ]
