@@ -35,6 +35,9 @@ ModelsError
 │   ├── OneClassOnly              one_class_only
 │   ├── ClassWithoutCases         class_without_cases
 │   ├── TooFewPatients            too_few_patients
+│   ├── BadSplits                 bad_splits
+│   │   └── PatientLeak           patient_leak
+│   ├── NothingToCompare          nothing_to_compare
 │   ├── TrainingDiverged          training_diverged
 │   └── TrainingCancelled         training_cancelled
 └── PretrainingError
@@ -286,6 +289,24 @@ class TooFewPatients(TrainingError):
     """Fewer patients than the splits need."""
 
     code: ClassVar[str] = "too_few_patients"
+
+
+class BadSplits(TrainingError):
+    """Given splits that cannot be read or do not fit the cases."""
+
+    code: ClassVar[str] = "bad_splits"
+
+
+class PatientLeak(BadSplits):
+    """Given splits with a patient on both sides."""
+
+    code: ClassVar[str] = "patient_leak"
+
+
+class NothingToCompare(TrainingError):
+    """Two heads that have no task or no measured patients in common."""
+
+    code: ClassVar[str] = "nothing_to_compare"
 
 
 class TrainingDiverged(TrainingError):

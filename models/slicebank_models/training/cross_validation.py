@@ -1,107 +1,193 @@
-"""Splits by patient, as even in every label as patients allow (iterative stratification, Sechidis et al. 2011)."""
+"""Splits by patient: a held-out test set and folds, new or given, stratified, site-preserving, nested, repeated."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from slicebank_models.errors import BadSplits, TooFewPatients
+from slicebank_models.heads.protocol import ProtocolSpec, Validation
+from slicebank_models.heads.spec import TaskKind, TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import Case, n_test_patients
+from slicebank_models.training.dealing import Groups, deal, groups_of
+from slicebank_models.training.splits_file import GivenFold, read_splits
+from slicebank_models.training.strata import Stratum, strata_of
 
 JSON = dict[str, Any]
 
-Stratum = tuple[int, float]  # (place in the target, answer)
+STOPPING_SHARE = 0.2  # of a nested fold's training patients: they stop it and are not learnt from
+_STOPPING = 1  # keeps the seeds of inner parts apart from those of folds
 
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Positions in the list of cases."""
+    """Positions in the list of cases.
+
+    Attributes:
+        train: Learnt from.
+        validation: Measured. No patient of `train` or `stopping` is in it, unless `stopping` is `validation` itself.
+        stopping: Decides when to stop: `validation`, or, where the protocol is nested, cases of other patients.
+        repeat: Number of the cross-validation that the fold belongs to.
+    """
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
+    stopping: tuple[int, ...]
+    repeat: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """A held-out test set and the folds of the rest; no patient is on two sides of any line."""
+    """A held-out test set and the folds of the rest; no patient is on two sides of any line.
+
+    Attributes:
+        warnings: What the splits cannot give.
+    """
 
     folds: tuple[Fold, ...]
     test: tuple[int, ...]
+    warnings: tuple[str, ...] = ()
 
 
-def split_cases(cases: Sequence[Case], *, folds: int, test_fraction: float, seed: int) -> Splits:
-    """Holds out a test set, then divides the rest into folds; the same arguments give the same splits.
+def plan_splits(cases: Sequence[Case], task: TaskSpec, training: TrainingSpec, protocol: ProtocolSpec) -> Splits:
+    """Holds out a test set and divides the rest into folds, or takes the splits that the protocol gives.
 
-    Needs at least `folds` patients beside the test set, as `check_cases` demands.
+    The same arguments give the same splits. Patients count in the order in which the cases name them, not by their names:
+    pseudonyms differ between installations. So order the cases by something that stays.
+
+    Args:
+        cases: With known targets; at least `folds` patients beside the test set, as `check_cases` demands.
+        task: Its kind decides what is stratified.
+        training: `folds`, `test_fraction`, `seed`.
+        protocol: `validation`, `repeats`, `stratify`, `preserve_sites`, `splits`.
+
+    Raises:
+        BadSplits: Given splits that cannot be read, or a fold of them without a case to learn from or to measure.
+        PatientLeak: Given splits with a patient on both sides.
+        TooFewPatients: Fewer sites than parts where sites are preserved, or too few patients for an inner part.
     """
-    generator = np.random.default_rng(seed)
-    patients = sorted({case.patient for case in cases})
-    n_test = n_test_patients(len(patients), test_fraction)
-    test_patients: frozenset[str] = frozenset()
+    strata = strata_of(cases, task.kind) if protocol.stratify else [() for _ in cases]
+    if protocol.splits is not None:
+        return _given(cases, strata, training, protocol)
+    groups = groups_of(cases, strata, by_site=protocol.preserve_sites)
+    warnings = _site_warnings(cases, groups) if protocol.preserve_sites else []
+    generator = np.random.default_rng(training.seed)
+    patients = sum(groups.sizes)
+    n_test = n_test_patients(patients, training.test_fraction)
+    if len(groups.members) < training.folds + (n_test > 0):
+        raise TooFewPatients(
+            f"{len(groups.members)} sites do not fill {training.folds} folds{' and a test part' if n_test else ''} "
+            "where every site stays on one side. Lower folds or test_fraction, or leave preserve_sites out."
+        )
+    test: frozenset[int] = frozenset()
+    everyone = frozenset(range(len(groups.members)))
     if n_test:
-        shares = (len(patients) - n_test, n_test)
-        test_patients = _assign(cases, shares, generator)[1]
-    rest = [case for case in cases if case.patient not in test_patients]
-    parts = _assign(rest, (1,) * folds, generator)
-    test = tuple(at for at, case in enumerate(cases) if case.patient in test_patients)
-    return Splits(
-        folds=tuple(
-            Fold(
-                train=tuple(
-                    at
-                    for at, case in enumerate(cases)
-                    if case.patient not in part and case.patient not in test_patients
-                ),
-                validation=tuple(at for at, case in enumerate(cases) if case.patient in part),
+        test = deal(groups, everyone, (patients - n_test, n_test), generator)[1]
+        if len(everyone) - len(test) < training.folds:
+            raise TooFewPatients(
+                f"{len(everyone) - len(test)} sites beside those held out for testing do not fill {training.folds} folds."
             )
-            for part in parts
-        ),
-        test=test,
+    rest = everyone - test
+    folds = []
+    for repeat in range(protocol.repeats):
+        # The first repeat goes on with the generator that chose the test part; each other one has a seed of its own.
+        dealing = generator if repeat == 0 else np.random.default_rng([training.seed, repeat])
+        for number, part in enumerate(deal(groups, rest, (1,) * training.folds, dealing)):
+            seed = (training.seed, repeat, number, _STOPPING)
+            folds.append(_fold(groups, rest - part, part, protocol, seed, repeat))
+    return Splits(tuple(folds), groups.cases(test), tuple(warnings))
+
+
+def _fold(
+    groups: Groups,
+    train: frozenset[int],
+    validation: frozenset[int],
+    protocol: ProtocolSpec,
+    seed: tuple[int, ...],
+    repeat: int,
+) -> Fold:
+    measured = groups.cases(validation)
+    if protocol.validation is not Validation.NESTED:
+        return Fold(groups.cases(train), measured, measured, repeat)
+    if len(train) < 2:
+        raise TooFewPatients("A nested fold needs two patients or sites to learn from: one of them stops it.")
+    shares = (1 - STOPPING_SHARE, STOPPING_SHARE)
+    learnt, stopping = deal(groups, train, shares, np.random.default_rng(seed))
+    return Fold(groups.cases(learnt), measured, groups.cases(stopping), repeat)
+
+
+def _given(
+    cases: Sequence[Case], strata: Sequence[tuple[Stratum, ...]], training: TrainingSpec, protocol: ProtocolSpec
+) -> Splits:
+    given = read_splits(protocol.splits or {})
+    groups = groups_of(cases, strata, by_site=False)
+    number = {case.patient: at for at, members in enumerate(groups.members) for case in [cases[members[0]]]}
+
+    def found(patients: Sequence[str]) -> frozenset[int]:
+        return frozenset(number[patient] for patient in patients if patient in number)
+
+    folds = []
+    for at, fold in enumerate(given.folds):
+        train, validation, stopping = found(fold.train), found(fold.validation), found(fold.stopping)
+        if not train or not validation:
+            raise BadSplits(_empty_side(at, fold, "train on" if not train else "measure"))
+        if stopping and protocol.validation is Validation.NESTED:
+            folds.append(Fold(groups.cases(train), groups.cases(validation), groups.cases(stopping), fold.repeat))
+        else:
+            # An inner part that nothing is to be stopped on is learnt from.
+            seed = (training.seed, fold.repeat, at, _STOPPING)
+            folds.append(_fold(groups, train | stopping, validation, protocol, seed, fold.repeat))
+    named = set(given.patients)
+    warnings = []
+    if absent := len(named - set(number)):
+        warnings.append(f"{absent} patients of the given splits have no labelled bag and are left out of them.")
+    if left := len(set(number) - named):
+        warnings.append(f"{left} labelled patients are in no part of the given splits and are left out.")
+    return Splits(tuple(folds), groups.cases(found(given.test)), tuple(warnings))
+
+
+def _empty_side(at: int, fold: GivenFold, verb: str) -> str:
+    return (
+        f"Fold {at} of the given splits leaves no labelled patient to {verb} ({len(fold.train)} patients to train on and "
+        f"{len(fold.validation)} to measure are named). Check that patients are written as in the labels."
     )
 
 
-def _assign(
-    cases: Sequence[Case], shares: tuple[int, ...], generator: np.random.Generator
-) -> tuple[frozenset[str], ...]:
-    """Deals patients out to parts of the given relative sizes, the rarest answers first."""
-    strata: dict[str, Counter[Stratum]] = {}
-    for case in cases:
-        counts = strata.setdefault(case.patient, Counter())
-        counts.update((place, answer) for place, answer in enumerate(case.target) if answer is not None)
-    waiting = sorted(strata)
-    generator.shuffle(waiting)
-    fractions = np.array(shares, dtype=np.float64) / sum(shares)
-    totals: Counter[Stratum] = Counter()
-    for counts in strata.values():
-        totals.update(counts)
-    wanted = {stratum: total * fractions for stratum, total in totals.items()}
-    wanted_patients = len(waiting) * fractions
-    parts: list[set[str]] = [set() for _ in shares]
-    while waiting:
-        left = Counter(stratum for patient in waiting for stratum in strata[patient])
-        rarest = min(left, key=lambda stratum: (left[stratum], stratum), default=None)
-        group = [patient for patient in waiting if rarest is None or strata[patient][rarest]]
-        for patient in group:
-            wish = wanted[rarest] if rarest is not None else wanted_patients
-            # An empty part comes first (every fold needs a patient), then the greatest wish for this answer.
-            part = max(range(len(parts)), key=lambda at: (not parts[at], wish[at], wanted_patients[at], -at))
-            parts[part].add(patient)
-            wanted_patients[part] -= 1
-            for stratum, count in strata[patient].items():
-                wanted[stratum][part] -= count
-        taken = set(group)
-        waiting = [patient for patient in waiting if patient not in taken]
-    return tuple(frozenset(part) for part in parts)
+def _site_warnings(cases: Sequence[Case], groups: Groups) -> list[str]:
+    without = len({case.patient for case in cases if not case.site})
+    largest = max(groups.sizes, default=0)
+    warnings = []
+    if without:
+        warnings.append(f"{without} patients have no site; each counts as a site of its own.")
+    if largest > sum(groups.sizes) / 2:
+        warnings.append(
+            f"One site has {largest} of {sum(groups.sizes)} patients; folds that keep it whole cannot be even."
+        )
+    return warnings
+
+
+def split_cases(cases: Sequence[Case], *, folds: int, test_fraction: float, seed: int) -> Splits:
+    """Plans splits of cases with answers, as `plan_splits` does by its defaults."""
+    training = TrainingSpec(folds=folds, test_fraction=test_fraction, seed=seed)
+    return plan_splits(cases, TaskSpec(TaskKind.MULTILABEL), training, ProtocolSpec())
 
 
 def splits_as_dict(splits: Splits, cases: Sequence[Case]) -> JSON:
-    """Returns the splits as sorted patients: `test`, and `train` and `validation` per fold."""
+    """Returns the splits as sorted patients: `test`, and `repeat`, `train`, `validation` and, if it differs, `stopping` per fold."""
 
     def patients(places: tuple[int, ...]) -> list[str]:
         return sorted({cases[at].patient for at in places})
 
     return {
         "test": patients(splits.test),
-        "folds": [{"train": patients(f.train), "validation": patients(f.validation)} for f in splits.folds],
+        "folds": [
+            {
+                "repeat": fold.repeat,
+                "train": patients(fold.train),
+                "validation": patients(fold.validation),
+                **({} if fold.stopping == fold.validation else {"stopping": patients(fold.stopping)}),
+            }
+            for fold in splits.folds
+        ],
     }

@@ -1,0 +1,148 @@
+"""Splits as people pass them on: ours, and the `splits.json` of STAMP. No torch and no NumPy here: a service reads them too.
+
+Ours is `{"test": [...], "folds": [{"train": [...], "validation": [...], "stopping": [...], "repeat": 0}]}`, patients by name;
+`stopping`, `repeat` and `test` may be left out. STAMP's is `{"splits": [{"train_patients": [...], "test_patients": [...]}]}`:
+its test patients are what is measured in the fold. What we write holds both; STAMP ignores what it does not know.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slicebank_models.errors import BadSplits, PatientLeak
+
+JSON = dict[str, Any]
+
+MAX_FOLDS = 1000  # 50 repeats of 20 folds; bounds the trainings that a file can ask for
+_NAMED = 5  # patients named in an error: enough to find them
+
+
+@dataclass(frozen=True, slots=True)
+class GivenFold:
+    """Patients of one fold by name; an empty `stopping` leaves the choice to the protocol."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    stopping: tuple[str, ...]
+    repeat: int
+
+
+@dataclass(frozen=True, slots=True)
+class GivenSplits:
+    """Splits by the names of patients."""
+
+    test: tuple[str, ...]
+    folds: tuple[GivenFold, ...]
+
+    @property
+    def patients(self) -> frozenset[str]:
+        """Everybody whom the splits name."""
+        inside = (part for fold in self.folds for part in (fold.train, fold.validation, fold.stopping))
+        return frozenset(self.test).union(*inside)
+
+
+def read_splits(splits: Mapping[str, Any]) -> GivenSplits:
+    """Reads ours (`folds`) or STAMP's (`splits`); ours where both are there.
+
+    Raises:
+        BadSplits: It is neither, or a part of it is no list of names.
+        PatientLeak: A patient is on both sides of a fold, or in the test part and in a fold.
+    """
+    if isinstance(folds := splits.get("folds"), list):
+        read = tuple(_fold(at, fold, ("train", "validation", "stopping")) for at, fold in enumerate(folds))
+        test = _names(splits.get("test", []), "test")
+    elif isinstance(folds := splits.get("splits"), list):
+        read = tuple(_fold(at, fold, ("train_patients", "test_patients", "")) for at, fold in enumerate(folds))
+        test = ()
+    else:
+        raise BadSplits(
+            'The splits have neither "folds" (ours) nor "splits" (STAMP\'s); send the object that splits.json holds.'
+        )
+    if not 1 <= len(read) <= MAX_FOLDS:
+        raise BadSplits(f"The splits have {len(read)} folds; 1 to {MAX_FOLDS} can be used.")
+    for at, fold in enumerate(read):
+        _apart(fold.train, fold.validation, f"on both sides of fold {at}")
+        _apart(fold.train, fold.stopping, f"learnt from and stopped on in fold {at}")
+        _apart(fold.validation, fold.stopping, f"measured and stopped on in fold {at}")
+        for part in (fold.train, fold.validation, fold.stopping):
+            _apart(test, part, f"in the test part and in fold {at}")
+    return GivenSplits(test, read)
+
+
+def rename_patients(splits: Mapping[str, Any], rename: Callable[[str], str]) -> JSON:
+    """Returns splits with other names of the patients, in our layout; for a service that knows patients by pseudonyms.
+
+    Raises:
+        BadSplits: See `read_splits`.
+        PatientLeak: See `read_splits`.
+    """
+    given = read_splits(splits)
+
+    def renamed(patients: Sequence[str]) -> list[str]:
+        return [rename(patient) for patient in patients]
+
+    return {
+        "test": renamed(given.test),
+        "folds": [
+            {
+                "repeat": fold.repeat,
+                "train": renamed(fold.train),
+                "validation": renamed(fold.validation),
+                **({"stopping": renamed(fold.stopping)} if fold.stopping else {}),
+            }
+            for fold in given.folds
+        ],
+    }
+
+
+def with_stamp_layout(splits: Mapping[str, Any]) -> JSON:
+    """Returns our splits with STAMP's list beside them, so that one file serves both.
+
+    STAMP learns from what our fold learns from or is stopped by, and measures what it measures; a held-out test part is in none of
+    its lists.
+    """
+    folds = splits["folds"]
+    stamp = [
+        {
+            "train_patients": sorted([*fold["train"], *fold.get("stopping", [])]),
+            "test_patients": list(fold["validation"]),
+        }
+        for fold in folds
+    ]
+    return {**splits, "splits": stamp}
+
+
+def _fold(at: int, fold: object, keys: tuple[str, str, str]) -> GivenFold:
+    if not isinstance(fold, dict):
+        raise BadSplits(f"Fold {at} of the splits is no object.")
+    train, validation, stopping = keys
+    if absent := [key for key in (train, validation) if key not in fold]:
+        raise BadSplits(f"Fold {at} of the splits has no {' and no '.join(absent)}.")
+    repeat = fold.get("repeat", 0)
+    if isinstance(repeat, bool) or not isinstance(repeat, int) or not 0 <= repeat < MAX_FOLDS:
+        raise BadSplits(f"The repeat of fold {at} of the splits must be a whole number from 0 to {MAX_FOLDS - 1}.")
+    return GivenFold(
+        train=_names(fold[train], f"{train} of fold {at}"),
+        validation=_names(fold[validation], f"{validation} of fold {at}"),
+        stopping=_names(fold.get(stopping, []), f"{stopping} of fold {at}"),
+        repeat=repeat,
+    )
+
+
+def _names(value: object, where: str) -> tuple[str, ...]:
+    # Numbers are taken: tables of patients often hold nothing else, and JSON keeps them apart from text.
+    if not isinstance(value, list) or not all(
+        isinstance(name, str) or (isinstance(name, int) and not isinstance(name, bool)) for name in value
+    ):
+        raise BadSplits(f"{where[:64]} of the splits must be a list of patients.")
+    return tuple(dict.fromkeys(str(name) for name in value))
+
+
+def _apart(first: Sequence[str], second: Sequence[str], where: str) -> None:
+    if shared := sorted(set(first) & set(second)):
+        more = f" and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
+        named = ", ".join(patient[:64] for patient in shared[:_NAMED])
+        raise PatientLeak(
+            f"Patient {named}{more} of the given splits: {where}. What is measured must not have been learnt from; "
+            "take the patient out of one side."
+        )
