@@ -24,6 +24,7 @@ StoreError
 ├── NotCancellable          the job is final
 ├── NotRetryable            the job is not one that failed, or what it needs is gone
 ├── NotPromotable           the head version is not trained
+├── NoEarlierVersion        the name of a head meant no other version before
 ├── UnknownGroup            no such group in the project
 ├── PolicyFixed             the project was made with another policy
 ├── KeyMismatch             this process has not the project's pseudonym key
@@ -194,6 +195,12 @@ class NotPromotable(StoreError):
     """The head version is not trained."""
 
     code = "not_promotable"
+
+
+class NoEarlierVersion(StoreError):
+    """The name of a head meant no other version before that is still there."""
+
+    code = "no_earlier_version"
 
 
 class UnknownGroup(StoreError):

@@ -64,9 +64,9 @@ def bag_id(project: str, series_uid: str, content: str, recipe_digest: str) -> s
     return digest(["slicebank bag 1", project, series_uid, content, recipe_digest])[:ID_LENGTH]
 
 
-def prediction_id(project: str, head_id: str, bag: str) -> str:
-    """Id of the answer of one head version about one bag; 32 hex digits."""
-    return digest(["slicebank prediction 1", project, head_id, bag])[:ID_LENGTH]
+def prediction_id(project: str, head_id: str, *bags: str) -> str:
+    """Id of the answer of one head version about one bag, or about several in any order; 32 hex digits."""
+    return digest(["slicebank prediction 1", project, head_id, *sorted(bags)])[:ID_LENGTH]
 
 
 def patient_hash(key: bytes, patient_id: str) -> str:

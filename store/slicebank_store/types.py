@@ -20,10 +20,13 @@ class JobKind(StrEnum):
     PREDICT = "predict"
     IMPORT = "import"
     PULL = "pull"
+    EVALUATE = "evaluate"
 
     @property
     def queue(self) -> str:
-        """Name of the worker queue; what comes over the network is brought by embed workers, beside what they compute."""
+        """Name of the worker queue: embed workers bring what comes over the network, beside what they compute; train workers measure heads."""
+        if self is JobKind.EVALUATE:
+            return JobKind.TRAIN.value
         return JobKind.EMBED.value if self.transfers else self.value
 
     @property
@@ -68,6 +71,13 @@ class HeadState(StrEnum):
     READY = "ready"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class HeadPart(StrEnum):
+    """On which side of the head's training a series stood."""
+
+    TRAIN = "train"
+    TEST = "test"
 
 
 class PixelSource(StrEnum):

@@ -12,10 +12,12 @@ from slicebank_store.catalogue.bags import Bags
 from slicebank_store.catalogue.deletions import Deletions
 from slicebank_store.catalogue.doomed import Doomed
 from slicebank_store.catalogue.engine import Database
+from slicebank_store.catalogue.evaluations import Evaluations
 from slicebank_store.catalogue.groups import Groups
 from slicebank_store.catalogue.heads import Heads
 from slicebank_store.catalogue.jobs import Jobs
 from slicebank_store.catalogue.known_uploads import KnownUploads
+from slicebank_store.catalogue.on_embedded import OnEmbedded
 from slicebank_store.catalogue.predictions import Predictions
 from slicebank_store.catalogue.projects import Projects
 from slicebank_store.catalogue.qido import Qido
@@ -36,6 +38,8 @@ class Catalogue:
         backlog: counts of unfinished jobs.
         heads: head versions.
         predictions: answers.
+        evaluations: heads measured on other cohorts.
+        on_embedded: heads that answer about every new bag.
         submissions: from uploads to jobs.
         known_uploads: uploads by what their sender calls them.
         arriving: jobs of studies that are still arriving.
@@ -55,7 +59,9 @@ class Catalogue:
         self.jobs = Jobs(database, clock)
         self.backlog = Backlog(database)
         self.heads = Heads(database, clock)
-        self.predictions = Predictions(database)
+        self.predictions = Predictions(database, clock)
+        self.evaluations = Evaluations(database, clock)
+        self.on_embedded = OnEmbedded(database, clock)
         self.submissions = Submissions(database, clock)
         self.known_uploads = KnownUploads(database)
         self.arriving = Arriving(database, clock)

@@ -12,12 +12,15 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
 from slicebank_store.catalogue.doomed import doom
 from slicebank_store.catalogue.engine import Database
-from slicebank_store.catalogue.heads import lock_versions, promote
+from slicebank_store.catalogue.heads import lock_versions
 from slicebank_store.catalogue.jobs.new import ACTIVE_STATES
 from slicebank_store.catalogue.jobs.transitions import finish
+from slicebank_store.catalogue.on_embedded import forget_head
+from slicebank_store.catalogue.promotions import Reason, promote
 from slicebank_store.catalogue.records import HeadRecord
 from slicebank_store.catalogue.revisions import lock_series
 from slicebank_store.catalogue.rows import to_record
+from slicebank_store.catalogue.serving_tables import prediction_bags
 from slicebank_store.catalogue.tables import (
     bags,
     head_series,
@@ -117,11 +120,13 @@ class Deletions:
             if row is None:
                 return Deleted(found=False)
             connection.execute(delete(heads).where(this))
+            forget_head(connection, project, head_id, None if versions else name)
             ready = [
                 to_record(HeadRecord, each) for each in versions.values() if each["state"] == HeadState.READY.value
             ]
             if row["promoted"] and ready:
-                promote(connection, max(ready, key=lambda head: head.version))
+                newest = max(ready, key=lambda head: head.version)
+                promote(connection, newest, Reason.DELETED, self._clock())
             keys = (row["blob_key"],) if row["blob_key"] else ()
             doom(connection, project, keys, self._clock())
             return Deleted(found=True, blob_keys=keys, job_ids=cancelled, uploads=uploads)
@@ -144,8 +149,11 @@ def _delete_bags(connection: Connection, which: ColumnElement[bool]) -> list[str
     query = select(bags.c.project, bags.c.bag_id, bags.c.blob_key).where(which).order_by(bags.c.bag_id)
     found = connection.execute(query.with_for_update()).all()
     for row in found:
-        answers = and_(predictions.c.project == row.project, predictions.c.bag_id == row.bag_id)
-        _delete_predictions(connection, answers)
+        together = select(prediction_bags.c.prediction_id).where(
+            prediction_bags.c.project == row.project, prediction_bags.c.bag_id == row.bag_id
+        )
+        for about in (predictions.c.bag_id == row.bag_id, predictions.c.prediction_id.in_(together)):
+            _delete_predictions(connection, and_(predictions.c.project == row.project, about))
     connection.execute(delete(bags).where(which))
     return [str(row.blob_key) for row in found]
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, or_, select
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.jobs.new import NewJob, insert_job
 from slicebank_store.catalogue.paging import fetch_page
+from slicebank_store.catalogue.promotions import Promotion, Reason, history, promote, roll_back
 from slicebank_store.catalogue.records import HeadRecord, JobRecord, Page
 from slicebank_store.catalogue.rows import columns_of, to_record
 from slicebank_store.catalogue.tables import head_reports, head_series, heads
 from slicebank_store.errors import BadKey, NotPromotable, UnknownHead
 from slicebank_store.identity import check_name, is_id, new_id
-from slicebank_store.types import JSON, BagLevel, HeadState, JobKind, Priority
+from slicebank_store.types import JSON, BagLevel, HeadPart, HeadState, JobKind, Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,13 @@ class NewHead:
         name: groups versions; never of the form of an id.
         dim: D, length of the rows it reads.
         recipe: `Recipe.as_dict()` of its bags.
+        n_cases: what is learnt from at once; None where each series is one case.
         task: kind and labels.
         training: training settings.
         series_uids: series it learns from.
+        patients: patient of each, by series.
+        head: architecture and its sizes.
+        protocol: how it is judged.
     """
 
     project: str
@@ -41,6 +46,10 @@ class NewHead:
     task: JSON
     training: JSON
     series_uids: tuple[str, ...]
+    patients: Mapping[str, str] = field(default_factory=dict)
+    head: JSON = field(default_factory=dict)
+    protocol: JSON = field(default_factory=dict)
+    n_cases: int | None = None
     head_id: str = field(default_factory=new_id)
 
 
@@ -93,7 +102,13 @@ class Heads:
             connection.execute(insert(heads).values(_first_row(new, version, job.job_id, now)))
             if new.series_uids:
                 rows = [
-                    {"project": new.project, "head_id": new.head_id, "series_uid": uid}
+                    {
+                        "project": new.project,
+                        "head_id": new.head_id,
+                        "series_uid": uid,
+                        "patient": new.patients.get(uid),
+                        "part": HeadPart.TRAIN.value,
+                    }
                     for uid in sorted(set(new.series_uids))
                 ]
                 connection.execute(insert(head_series), rows)
@@ -181,23 +196,64 @@ class Heads:
                     f"Version {head.version} of {head.name} is {head.state.value}: only ready versions can be promoted."
                 )
                 raise NotPromotable(msg)
-            promote(connection, head)
+            promote(connection, head, Reason.PROMOTED, self._clock())
             return _get(connection, project, head_id)
 
         return self._database.transact(write)
+
+    def roll_back(self, project: str, name: str) -> HeadRecord:
+        """Makes a name mean the version that it meant before; again, the one before that.
+
+        Raises:
+            UnknownHead: the project has no head of this name.
+            NoEarlierVersion: the name meant nothing else before that is still there.
+        """
+
+        def write(connection: Connection) -> HeadRecord:
+            locked = [to_record(HeadRecord, row) for row in lock_versions(connection, project, name)]
+            if not locked:
+                msg = f"There is no head {name[:40]}: see the list of heads."
+                raise UnknownHead(msg)
+            ready = {head.head_id: head for head in locked if head.state is HeadState.READY}
+            return _get(connection, project, roll_back(connection, ready, project, name, self._clock()))
+
+        return self._database.transact(write)
+
+    def promotions(self, project: str, name: str) -> tuple[Promotion, ...]:
+        """What a name has meant, oldest first."""
+        with self._database.read() as connection:
+            return history(connection, project, name)
+
+    def learnt_from(
+        self, project: str, head_id: str, *, series_uids: Collection[str], patients: Collection[str]
+    ) -> bool:
+        """Whether a head version has learnt from any of these series or patients; what it was only tested on does not count."""
+        query = (
+            select(head_series.c.series_uid)
+            .where(head_series.c.project == project, head_series.c.head_id == head_id)
+            .where(head_series.c.part == HeadPart.TRAIN.value)
+            .where(or_(head_series.c.series_uid.in_(series_uids), head_series.c.patient.in_(patients)))
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
+    def learnt_patients(self, project: str, head_id: str) -> tuple[frozenset[str], frozenset[str]]:
+        """The series and the patients that a head version has learnt from."""
+        query = select(head_series.c.series_uid, head_series.c.patient).where(
+            head_series.c.project == project,
+            head_series.c.head_id == head_id,
+            head_series.c.part == HeadPart.TRAIN.value,
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return frozenset(row.series_uid for row in rows), frozenset(row.patient for row in rows if row.patient)
 
 
 def lock_versions(connection: Connection, project: str, name: str) -> list[RowMapping]:
     """Every version of a name, locked in the order of their ids, so that no two transactions wait for each other."""
     query = select(heads).where(heads.c.project == project, heads.c.name == name).order_by(heads.c.head_id)
     return list(connection.execute(query.with_for_update()).mappings())
-
-
-def promote(connection: Connection, head: HeadRecord) -> None:
-    """Makes a ready version what its name means, inside a transaction that has locked the versions of the name."""
-    named = and_(heads.c.project == head.project, heads.c.name == head.name)
-    connection.execute(update(heads).where(named, heads.c.promoted.is_(True)).values(promoted=False))
-    connection.execute(update(heads).where(named, heads.c.head_id == head.head_id).values(promoted=True))
 
 
 def _get(connection: Connection, project: str, head_id: str) -> HeadRecord:
@@ -226,7 +282,9 @@ def _first_row(new: NewHead, version: int, job_id: str, now: float) -> dict[str,
         "training": new.training,
         "metrics": None,
         "job_id": job_id,
-        "n_cases": len(new.series_uids),
+        "head": new.head,
+        "protocol": new.protocol,
+        "n_cases": len(new.series_uids) if new.n_cases is None else new.n_cases,
         "training_data_deleted": False,
         "created_at": now,
         "finished_at": None,

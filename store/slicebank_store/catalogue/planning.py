@@ -41,7 +41,7 @@ class Plan:
         if self.made is None:
             job, created = insert_job(connection, self.job, now)
         else:
-            found = _succeeded(connection, self.job)
+            found = succeeded_job(connection, self.job)
             job, created = found or insert_succeeded(connection, self.job, self.made, now), False
         return Submitted(
             series_uid=self.row["series_uid"],
@@ -201,7 +201,8 @@ def _manifest(known: Known, row: StackRow, slices: list[JSON]) -> JSON:
     }
 
 
-def _succeeded(connection: Connection, job: NewJob) -> JobRecord | None:
+def succeeded_job(connection: Connection, job: NewJob) -> JobRecord | None:
+    """The newest job that has made what another would make, or None."""
     query = (
         select(jobs)
         .where(jobs.c.project == job.project, jobs.c.subject == job.subject, jobs.c.state == JobState.SUCCEEDED.value)

@@ -203,6 +203,8 @@ class HeadRecord:
         blob_key: where the weights are; None until ready.
         n_cases: series in training and test.
         training_data_deleted: whether a series it learnt from was deleted since.
+        head: architecture and its sizes.
+        protocol: how it was judged, and how several bags of what it is asked about are pooled.
     """
 
     project: str
@@ -227,15 +229,19 @@ class HeadRecord:
     training_data_deleted: bool
     created_at: float
     finished_at: float | None
+    head: JSON
+    protocol: JSON
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionRecord:
-    """The answer of one head version about one bag.
+    """The answer of one head version about one bag, or about several together.
 
     Attributes:
-        outputs: one object a label: `label`, `probability`, `logit`, `fold_std`.
+        bag_id: of several the one with the most slices.
+        outputs: one object a label: `label`, `probability`, `logit`, `fold_std`, and what else the head's task gives.
         attention: `rows` and `slices`, as the service gives them out.
+        about: `rule`, `in_training`, and `series`: one object a bag with `series_uid`, `bag_id`; {} in old answers.
     """
 
     project: str
@@ -247,3 +253,9 @@ class PredictionRecord:
     outputs: list[JSON]
     attention: JSON
     created_at: float
+    about: JSON = field(default_factory=dict)
+
+    @property
+    def bag_ids(self) -> tuple[str, ...]:
+        """Every bag that the answer is about, that of `bag_id` first."""
+        return tuple(item["bag_id"] for item in self.about.get("series") or ()) or (self.bag_id,)

@@ -17,7 +17,7 @@ from slicebank_store.errors import CatalogueMissing, SchemaMismatch
 if TYPE_CHECKING:
     from alembic.config import Config
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 """Revision of the newest migration; a test compares."""
 
 _MIGRATE = "slicebank admin migrate"

@@ -255,6 +255,9 @@ heads = Table(
     Column("training_data_deleted", Boolean, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("finished_at", Double),
+    # Architecture, and how it was judged; `training` holds the other settings.
+    Column("head", _NULLABLE_JSON),
+    Column("protocol", _NULLABLE_JSON),
     # Heads.versions and resolve.
     UniqueConstraint("project", "name", "version"),
     # A name means one version.
@@ -283,9 +286,14 @@ head_series = Table(
     Column("project", _NAME, primary_key=True),
     Column("head_id", _ID, primary_key=True),
     Column("series_uid", _UID, primary_key=True),
+    Column("patient", String(256)),
+    # train | test: of those held out for testing nothing was learnt.
+    Column("part", String(16)),
     ForeignKeyConstraint(["project", "head_id"], ["heads.project", "heads.head_id"], ondelete="CASCADE"),
     # Heads that learnt from a deleted series.
     Index("ix_head_series_series", "project", "series_uid"),
+    # Whether a head has seen a patient.
+    Index("ix_head_series_patient", "project", "head_id", "patient"),
 )
 
 predictions = Table(
@@ -300,6 +308,8 @@ predictions = Table(
     Column("outputs", JSON, nullable=False),
     Column("attention", JSON, nullable=False),
     Column("created_at", Double, nullable=False),
+    # Beside `outputs` and `attention`: rule, in_training, series.
+    Column("about", _NULLABLE_JSON),
     ForeignKeyConstraint(["project", "head_id"], ["heads.project", "heads.head_id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["project", "bag_id"], ["bags.project", "bags.bag_id"], ondelete="CASCADE"),
     # Deleting a head or a bag.

@@ -25,7 +25,7 @@ from slicebank_store.catalogue.schema import (
     migration_config,
     upgrade_schema,
 )
-from slicebank_store.catalogue.tables import metadata
+from slicebank_store.catalogue.serving_tables import metadata
 from slicebank_store.errors import BadBackup, CatalogueNotEmpty, SchemaMismatch
 from slicebank_store.upkeep.backup_file import BackupHeader, reading_backup, writing_backup
 

@@ -8,10 +8,15 @@ from __future__ import annotations
 from sqlalchemy import Connection, RowMapping, Table, and_, exists, func, insert, select, update
 
 from slicebank_store.catalogue.jobs.outcome import HeadOutcome
-from slicebank_store.catalogue.records import BagRecord, PredictionRecord
-from slicebank_store.catalogue.rows import to_row
-from slicebank_store.catalogue.tables import bags, head_reports, heads, manifests, predictions, stacks
-from slicebank_store.types import HeadState
+from slicebank_store.catalogue.promotions import Reason, promote
+from slicebank_store.catalogue.records import BagRecord, HeadRecord, PredictionRecord
+from slicebank_store.catalogue.rows import to_record, to_row
+from slicebank_store.catalogue.serving_tables import prediction_bags
+from slicebank_store.catalogue.tables import bags, head_reports, head_series, heads, manifests, predictions, stacks
+from slicebank_store.types import HeadPart, HeadState
+
+# SQLite before 3.32 takes 999 parameters in a statement.
+_IN_CHUNK = 500
 
 
 def add_bag(connection: Connection, bag: BagRecord) -> bool:
@@ -36,12 +41,18 @@ def add_prediction(connection: Connection, prediction: PredictionRecord) -> bool
     """Writes the prediction's row; False where its bag or head is gone. One that is there already is never replaced."""
     if _present(connection, predictions, project=prediction.project, prediction_id=prediction.prediction_id):
         return True
-    bag = select(bags.c.bag_id).where(bags.c.project == prediction.project, bags.c.bag_id == prediction.bag_id)
+    wanted = sorted(prediction.bag_ids)
+    asked = select(bags.c.bag_id).where(bags.c.project == prediction.project, bags.c.bag_id.in_(wanted))
     head = select(heads.c.head_id).where(heads.c.project == prediction.project, heads.c.head_id == prediction.head_id)
-    for needed in (bag, head):  # held until the commit, as above
-        if connection.execute(needed.with_for_update(read=True, key_share=True)).first() is None:
-            return False
+    held = asked.order_by(bags.c.bag_id).with_for_update(read=True, key_share=True)  # until the commit, as above
+    if len(connection.execute(held).all()) != len(wanted):
+        return False
+    if connection.execute(head.with_for_update(read=True, key_share=True)).first() is None:
+        return False
     connection.execute(insert(predictions).values(to_row(prediction)))
+    if len(wanted) > 1:
+        mine = {"project": prediction.project, "prediction_id": prediction.prediction_id}
+        connection.execute(insert(prediction_bags), [{**mine, "bag_id": bag_id} for bag_id in wanted])
     return True
 
 
@@ -62,7 +73,7 @@ def keep_pixels(connection: Connection, row: RowMapping, key: str) -> bool:
     return connection.execute(update(stacks).where(which).values(pixels_key=known)).rowcount == 1
 
 
-def complete_head(connection: Connection, project: str, outcome: HeadOutcome) -> bool:
+def complete_head(connection: Connection, project: str, outcome: HeadOutcome, now: float) -> bool:
     """Makes a head version ready, and what its name means if the name means nothing yet; False where it was deleted."""
     this = and_(heads.c.project == project, heads.c.head_id == outcome.head_id)
     name = connection.execute(select(heads.c.name).where(this)).scalar_one_or_none()
@@ -77,7 +88,6 @@ def complete_head(connection: Connection, project: str, outcome: HeadOutcome) ->
         .where(this)
         .values(
             state=HeadState.READY.value,
-            promoted=promoted is None,
             metrics=outcome.metrics,
             blob_key=outcome.blob_key,
             sha256=outcome.sha256,
@@ -85,7 +95,20 @@ def complete_head(connection: Connection, project: str, outcome: HeadOutcome) ->
         )
     )
     connection.execute(insert(head_reports).values(project=project, head_id=outcome.head_id, report=outcome.report))
+    _note_test_part(connection, project, outcome)
+    if promoted is None:
+        head = to_record(HeadRecord, connection.execute(select(heads).where(this)).mappings().one())
+        promote(connection, head, Reason.TRAINED, now)
     return True
+
+
+def _note_test_part(connection: Connection, project: str, outcome: HeadOutcome) -> None:
+    """Of patients that were held out for testing nothing was learnt."""
+    patients = list((outcome.report.get("splits") or {}).get("test") or ())
+    mine = and_(head_series.c.project == project, head_series.c.head_id == outcome.head_id)
+    for start in range(0, len(patients), _IN_CHUNK):
+        held_out = head_series.c.patient.in_(patients[start : start + _IN_CHUNK])
+        connection.execute(update(head_series).where(mine, held_out).values(part=HeadPart.TEST.value))
 
 
 def _present(connection: Connection, table: Table, **key: str) -> bool:

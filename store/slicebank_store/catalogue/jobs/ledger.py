@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, select, update
 
+from slicebank_store.catalogue.evaluations import EvaluationOutcome, complete_evaluation
 from slicebank_store.catalogue.jobs.claiming import due_row, take
 from slicebank_store.catalogue.jobs.effects import add_bag, add_prediction, complete_head, keep_pixels
 from slicebank_store.catalogue.jobs.lease import Beat, Lease
@@ -15,6 +16,7 @@ from slicebank_store.catalogue.jobs.outcome import HeadOutcome
 from slicebank_store.catalogue.jobs.retrying import retry_row
 from slicebank_store.catalogue.jobs.sweeping import Sweeping
 from slicebank_store.catalogue.jobs.transitions import BACKOFF_S, MAX_ATTEMPTS, finish, held_row, requeue
+from slicebank_store.catalogue.on_embedded import ask_heads
 from slicebank_store.catalogue.records import BagRecord, JobRecord, PredictionRecord
 from slicebank_store.catalogue.rows import to_record
 from slicebank_store.catalogue.tables import jobs
@@ -130,6 +132,7 @@ class Jobs(Sweeping):
         bag: BagRecord | None = None,
         head: HeadOutcome | None = None,
         prediction: PredictionRecord | None = None,
+        evaluation: EvaluationOutcome | None = None,
         pixels_key: str | None = None,
     ) -> bool:
         """Ends a job and writes what it made, in one transaction; jobs that wait for it may go on.
@@ -141,6 +144,7 @@ class Jobs(Sweeping):
             bag: the bag it made; its file must be durable under `blob_key`.
             head: the head version it trained.
             prediction: the answer it computed.
+            evaluation: what it measured.
             pixels_key: where it kept the pixels of its stack.
 
         Returns:
@@ -156,8 +160,9 @@ class Jobs(Sweeping):
             with connection.begin_nested() as effects:
                 written = (
                     (bag is None or add_bag(connection, bag))
-                    and (head is None or complete_head(connection, lease.job.project, head))
+                    and (head is None or complete_head(connection, lease.job.project, head, now))
                     and (prediction is None or add_prediction(connection, prediction))
+                    and (evaluation is None or complete_evaluation(connection, lease.job.project, evaluation, now))
                     and (pixels_key is None or keep_pixels(connection, row, pixels_key))
                 )
                 if not written:
@@ -166,6 +171,8 @@ class Jobs(Sweeping):
                 finish(connection, row, JobState.CANCELLED, now, stages=stages)
                 return False
             finish(connection, row, JobState.SUCCEEDED, now, result=result, stages=stages)
+            if bag is not None:
+                ask_heads(connection, bag, now)
         return True
 
     def fail(

@@ -61,6 +61,7 @@ class NewJob:
             JobKind.PREDICT: self.prediction_id,
             JobKind.IMPORT: self._imported,
             JobKind.PULL: self.params.get("encoder_id"),
+            JobKind.EVALUATE: self.params.get("evaluation_id"),
         }[self.kind]
         return f"{self.kind.value}:{made or self.job_id}"
 

@@ -40,6 +40,8 @@ def retry_row(connection: Connection, row: RowMapping, now: float, staged: Calla
         pass  # all it needs is in its parameters, and what was fetched is gone on with
     elif kind is JobKind.PREDICT:
         _check_prediction(connection, row)
+    elif kind is JobKind.EVALUATE:
+        _check_head(connection, row)
     else:
         _check_head(connection, row)
         settle_head(connection, row, HeadState.TRAINING, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from slicebank_store.catalogue.tables import metadata
+from slicebank_store.catalogue.serving_tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
