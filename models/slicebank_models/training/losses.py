@@ -46,7 +46,7 @@ def answer_weights(task: TaskSpec, targets: Sequence[Target], *, balanced: bool)
     given = targets_tensor(targets)
     if task.kind is TaskKind.REGRESSION:
         known = ~given.isnan()
-        n = known.sum(dim=0).clamp(min=1)
+        n = known.sum(dim=0).clamp(min=1).to(given)
         mean = given.nan_to_num(0.0).sum(dim=0) / n
         variance = torch.where(known, (given - mean) ** 2, 0.0).sum(dim=0) / n
         return torch.where(variance > 0, 1 / variance, 1.0)
@@ -58,8 +58,8 @@ def answer_weights(task: TaskSpec, targets: Sequence[Target], *, balanced: bool)
 
 
 def _balanced(counts: Tensor) -> Tensor:
-    occurring = (counts > 0).sum()
-    return torch.where(counts > 0, counts.sum() / (occurring * counts.clamp(min=1)), 1.0)
+    counts = counts.double()
+    return torch.where(counts > 0, counts.sum() / ((counts > 0).sum() * counts.clamp(min=1)), 1.0)
 
 
 def loss_of(
@@ -145,7 +145,7 @@ def cox_loss(risk: Tensor, time: Tensor, event: Tensor) -> Tensor:
     deaths, group = risk[event], place[event]
     d = torch.bincount(group, minlength=len(times))[group]
     starts = torch.searchsorted(group, group)  # of the events of the same time, in the order of events
-    share = (torch.arange(len(group), device=group.device) - starts) / d
+    share = (torch.arange(len(group), device=group.device) - starts).to(risk) / d
     # Everything below the risk set's own sum, so that no power overflows.
     dying = torch.zeros(len(times), dtype=risk.dtype, device=risk.device)
     dying = dying.index_add(0, group, torch.exp(deaths - at_risk))[group]
