@@ -13,6 +13,7 @@ from slicebank.resources import (
     BagsResource,
     CohortsResource,
     EncodersResource,
+    ExportsResource,
     HeadsResource,
     ImportsResource,
     JobsResource,
@@ -39,6 +40,7 @@ class Client:
         imports: have studies pulled from a PACS.
         sources: the PACS that the server knows.
         bags: download and load.
+        exports: a cohort for other people's software.
         encoders: cards.
         heads: train, promote, predict.
         predictions: answers given before, and their attention pictures.
@@ -83,6 +85,7 @@ class Client:
         self.imports = ImportsResource(self._transport)
         self.sources = SourcesResource(self._transport)
         self.bags = BagsResource(self._transport)
+        self.exports = ExportsResource(self._transport)
         self.encoders = EncodersResource(self._transport)
         self.predictions = PredictionsResource(self._transport)
         self.workers = WorkersResource(self._transport)

@@ -197,9 +197,25 @@ class Transport:
 
     @contextmanager
     def stream(
-        self, path: str, *, query: Query | None = None, accept: str = "*/*", idle_seconds: float | None = None
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        body: Mapping[str, Any] | None = None,
+        query: Query | None = None,
+        accept: str = "*/*",
+        idle_seconds: float | None = None,
     ) -> Iterator[httpx.Response]:
-        """GET a body piece by piece; `idle_seconds` is the longest silence between two pieces."""
+        """Asks for a body piece by piece, where asking twice is as good as once.
+
+        Args:
+            path: below the server's address.
+            method: of HTTP.
+            body: sent as JSON.
+            query: what is None is left out.
+            accept: media types taken.
+            idle_seconds: the longest silence between two pieces.
+        """
         timeouts = self._timeouts(idle_seconds or self.timeout)
         with ExitStack() as stack:
 
@@ -207,7 +223,7 @@ class Transport:
                 with self._mapped(), ExitStack() as opened:
                     response = opened.enter_context(
                         self._http.stream(
-                            "GET", path, params=_clean(query), headers={"Accept": accept}, timeout=timeouts
+                            method, path, params=_clean(query), json=body, headers={"Accept": accept}, timeout=timeouts
                         )
                     )
                     if response.is_error:

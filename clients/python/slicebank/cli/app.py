@@ -10,10 +10,12 @@ import typer
 from slicebank.cli.command import ApiKey, AsJson, DataDir, Timeout, Url
 from slicebank.cli.commands import (
     bags,
+    benchmark,
     cohort,
     demo,
     doctor,
     encoders,
+    export,
     heads,
     imports,
     jobs,
@@ -54,7 +56,15 @@ def build_app() -> typer.Typer:
         register(made[name])
         app.add_typer(made[name], name=name)
     add_plugins(app, made)
-    for register in (upload.register, watch.register, predict.register, demo.register, doctor.register):
+    for register in (
+        upload.register,
+        watch.register,
+        predict.register,
+        export.register,
+        benchmark.register,
+        demo.register,
+        doctor.register,
+    ):
         register(app)
     return app
 

@@ -16,8 +16,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from slicebank.cli.output import Output
-from slicebank.records import CaseOutcome, Cohort, Job, JobState
+from slicebank.cli.output import Output, size_text
+from slicebank.records import CaseOutcome, Cohort, ExportProgress, Job, JobState
 from slicebank.upload import UploadProgress
 
 NAME_COLUMNS = 40
@@ -124,6 +124,29 @@ class CohortBar(_Bar):
             total=cohort.cases,
             count=f"{cohort.progress.done}/{cohort.cases} cases",
         )
+
+
+class ExportBar(_Bar):
+    """Bags of an export that are there, of all; give it as `on_progress`."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(
+            Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[count]}"),
+                TimeRemainingColumn(),
+                console=output.err,
+                disable=not output.shows_progress,
+            )
+        )
+        self._progress.update(self._task, description="Choosing", count="")
+
+    def __call__(self, now: ExportProgress) -> None:
+        """Move the bar."""
+        count = f"{now.done}/{now.total} bags, {size_text(now.received_bytes)}"
+        self._progress.update(self._task, description="Fetching", completed=now.done, total=now.total, count=count)
 
 
 def job_phrase(job: Job) -> str:

@@ -4,6 +4,7 @@ from slicebank.records.bags import Bag, BagArrays, BagWindow
 from slicebank.records.cohorts import CaseOutcome, CaseState, Cohort, CohortFailure, Submission
 from slicebank.records.decode import JSON, decode, decode_all
 from slicebank.records.encoders import Encoder, EncoderCheck, EncoderPull, EncoderSource
+from slicebank.records.exports import Export, ExportProgress
 from slicebank.records.heads import Head, HeadTraining, Task
 from slicebank.records.imports import Import, ImportedStudy, Source
 from slicebank.records.jobs import Job, JobFailure, JobState, Progress
@@ -27,6 +28,8 @@ __all__ = [
     "EncoderCheck",
     "EncoderPull",
     "EncoderSource",
+    "Export",
+    "ExportProgress",
     "Head",
     "HeadTraining",
     "Import",

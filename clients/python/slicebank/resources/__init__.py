@@ -3,6 +3,7 @@
 from slicebank.resources.bags import BagsResource
 from slicebank.resources.cohorts import CohortsResource
 from slicebank.resources.encoders import EncodersResource
+from slicebank.resources.exports import ExportsResource
 from slicebank.resources.heads import HeadsResource
 from slicebank.resources.imports import ImportsResource, SourcesResource
 from slicebank.resources.jobs import JobsResource
@@ -14,6 +15,7 @@ __all__ = [
     "BagsResource",
     "CohortsResource",
     "EncodersResource",
+    "ExportsResource",
     "HeadsResource",
     "ImportsResource",
     "JobsResource",
