@@ -26,29 +26,53 @@ def test_packed_sums_and_softmaxes_are_those_of_each_bag(lengths: list[int], see
         torch.testing.assert_close(sums[at], part_rows.sum(dim=0))
 
 
-def equation_3(head: AttentionHead, rows: torch.Tensor) -> torch.Tensor:
-    """The published pooling for one bag, spelled out row by row."""
-    hidden = [torch.relu(head.encoder[0].weight @ row + head.encoder[0].bias) for row in rows]
-    v, w = head.attention[0], head.attention[2]
-    scores = torch.stack([(w.weight @ torch.tanh(v.weight @ h + v.bias) + w.bias)[0] for h in hidden])
-    weights = scores.exp() / scores.exp().sum()
-    pooled = sum(a * h for a, h in zip(weights, hidden, strict=True))
-    normed = (pooled - pooled.mean()) / (pooled.var(correction=0) + 1e-5).sqrt()
+def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.stack([x * y for x, y in zip(a, b, strict=True)]).sum()
+
+
+def linear(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+    return torch.stack([dot(row, x) + shift for row, shift in zip(layer.weight, layer.bias, strict=True)])
+
+
+def equation_3(head: AttentionHead, rows: torch.Tensor, *, gated: bool = False) -> torch.Tensor:
+    """The published pooling and classifier for one bag: row by row, unit by unit."""
+    hidden, powers = [], []
+    for row in rows:
+        h = torch.stack([unit if unit > 0 else unit * 0 for unit in linear(head.encoder[0], row)])
+        if gated:
+            content = torch.tanh(linear(head.attention.content[0], h))
+            gate = 1 / (1 + torch.exp(-linear(head.attention.gate[0], h)))
+            score = linear(head.attention.score, content * gate)
+        else:
+            score = linear(head.attention[2], torch.tanh(linear(head.attention[0], h)))
+        hidden.append(h)
+        powers.append(torch.exp(score[0]))
+    total = sum(powers)
+    z = sum(power / total * h for power, h in zip(powers, hidden, strict=True))
+    mean = sum(z) / len(z)
+    deviation = torch.sqrt(sum((unit - mean) ** 2 for unit in z) / len(z) + 1e-5)
     norm, first, last = head.classifier[0], head.classifier[1], head.classifier[4]
-    inner = first.weight @ (normed * norm.weight + norm.bias) + first.bias
-    return last.weight @ (inner * torch.sigmoid(inner)) + last.bias
+    inner = linear(first, (z - mean) / deviation * norm.weight + norm.bias)
+    return linear(last, inner / (1 + torch.exp(-inner)))
 
 
-def test_bags_of_any_length_answer_as_alone_and_as_published() -> None:
-    torch.manual_seed(0)
-    head = AttentionHead(12, 3).double().eval()
-    lengths = [5, 1, 9]
-    rows = torch.randn(sum(lengths), 12, dtype=torch.float64)
-    with torch.inference_mode():
-        outputs, attention, _ = head(rows, torch.tensor(lengths))
-        assert attention.shape == (15,)
-        for output, bag in zip(outputs, rows.split(lengths), strict=True):
-            torch.testing.assert_close(output, equation_3(head, bag))
+@pytest.mark.parametrize("gated", [False, True])
+@settings(deadline=None, max_examples=8)
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4), seed=st.integers(0, 2**31))
+def test_bags_of_any_length_are_equation_3_in_values_and_gradients(gated: bool, lengths: list[int], seed: int) -> None:
+    torch.manual_seed(seed)
+    head = AttentionHead(6, 3, width=8, gated=gated).double().eval()
+    rows = torch.randn(sum(lengths), 6, dtype=torch.float64, requires_grad=True)
+    outputs, attention, loss = head(rows, torch.tensor(lengths))
+    expected = torch.stack([equation_3(head, bag, gated=gated) for bag in rows.split(lengths)])
+    assert loss is None
+    assert attention.shape == (sum(lengths),)
+    assert outputs.dtype == torch.float64
+    torch.testing.assert_close(outputs, expected, rtol=1e-10, atol=1e-10)
+    wanted = [rows, *head.parameters()]
+    found = torch.autograd.grad(outputs.square().sum(), wanted)
+    for gradient, by_hand in zip(found, torch.autograd.grad(expected.square().sum(), wanted), strict=True):
+        torch.testing.assert_close(gradient, by_hand, rtol=1e-10, atol=1e-10)
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
