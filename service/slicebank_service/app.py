@@ -36,6 +36,7 @@ from slicebank_service.routers import (
     jobs,
     metrics,
     predictions,
+    reports,
     series,
     uploads,
     workers,
@@ -175,7 +176,21 @@ def create_app(
     app.include_router(health.router)
     app.include_router(metrics.router, dependencies=[Security(_BEARER)])
     app.include_router(dicomweb.router, dependencies=[Security(_BEARER)])
-    for module in (series, checking, uploads, groups, imports, jobs, bags, exports, encoders, heads, predictions, workers):
+    for module in (
+        series,
+        checking,
+        uploads,
+        groups,
+        imports,
+        jobs,
+        bags,
+        exports,
+        encoders,
+        heads,
+        predictions,
+        reports,
+        workers,
+    ):
         app.include_router(module.router, prefix="/v1", dependencies=[Security(_BEARER)])
     return app
 

@@ -25,16 +25,24 @@ ServiceError
 │   ├── UnknownBag
 │   ├── BagNotReady         its job is still at work; carries the job
 │   ├── UnknownPrediction
+│   ├── UnknownPlot
 │   ├── UnknownUpload
 │   └── PredictionNotReady  its job is still at work; carries the job
 ├── LabelsUnmatched         labels and stored bags do not meet
 │   ├── NoLabelMatches      no row names a stored bag
-│   └── SomeUnmatched       strict was asked for and some rows name no stored bag
+│   ├── SomeUnmatched       strict was asked for and some rows name no stored bag
+│   ├── RecipeMixed         some rows name bags that were made otherwise than the head reads
+│   └── LearntFrom          the head has learnt from every case that it shall be measured on
 ├── NothingToExport         no stored bag is meant, or bags of several recipes are
 ├── HeadNotReady            the head is not trained; carries its job
 ├── RecipeMismatch          the bag was made by another recipe than the head reads
 ├── PredictionFailed        the job that should have answered failed or was cancelled; carries the job
 │   └── DependencyFailed    the job that should have made its bag did; carries the job that waited
+├── ResultObjectRefused     no DICOM object can be made of a prediction
+│   ├── UidsHashed          the project replaces UIDs, and an object must name the true ones
+│   ├── NoSourceImages      the series came without SOP instances to refer to
+│   └── OtherStudy          the header that was sent is of another study
+├── PacsTakesNothing        the PACS is named for pulling alone: it is not a DICOMweb one
 ├── BadRequest              a value of the request makes no sense
 ├── NotOffered              a service of DICOMweb that is not offered here
 └── RangeNotSatisfiable     the asked byte range lies outside the file
@@ -230,6 +238,12 @@ class UnknownPrediction(UnknownThing):
     code = "unknown_prediction"
 
 
+class UnknownPlot(UnknownThing):
+    """The head has no such figure."""
+
+    code = "unknown_plot"
+
+
 class UnknownUpload(UnknownThing):
     """The project has no such resumable upload, or none any more."""
 
@@ -260,6 +274,18 @@ class SomeUnmatched(LabelsUnmatched):
     code = "some_unmatched"
 
 
+class RecipeMixed(LabelsUnmatched):
+    """Some rows name bags of the encoder that were made under another recipe than the head reads."""
+
+    code = "recipe_mixed"
+
+
+class LearntFrom(LabelsUnmatched):
+    """A head cannot be measured on patients that it has learnt from."""
+
+    code = "learnt_from"
+
+
 class NothingToExport(ServiceError):
     """No stored bag is meant, or bags of several recipes are."""
 
@@ -288,6 +314,36 @@ class DependencyFailed(PredictionFailed):
     """The job that should have made the bag to answer from failed or was cancelled."""
 
     code = "dependency_failed"
+
+
+class ResultObjectRefused(ServiceError):
+    """No DICOM object can be made of a prediction."""
+
+    code = "result_object_refused"
+
+
+class UidsHashed(ResultObjectRefused):
+    """The project replaces UIDs, and an object must name the true ones."""
+
+    code = "uids_hashed"
+
+
+class NoSourceImages(ResultObjectRefused):
+    """The series came without SOP instances to refer to."""
+
+    code = "no_source_images"
+
+
+class OtherStudy(ResultObjectRefused):
+    """The header that was sent is of another study than the prediction."""
+
+    code = "other_study"
+
+
+class PacsTakesNothing(ServiceError):
+    """The PACS is named by DIMSE, and objects are sent by STOW-RS."""
+
+    code = "pacs_takes_nothing"
 
 
 class BadRequest(ServiceError):

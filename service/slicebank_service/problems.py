@@ -65,6 +65,8 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "labels_unmatched": 422,
         "no_label_matches": 422,
         "some_unmatched": 422,
+        "recipe_mixed": 422,
+        "learnt_from": 422,
         "nothing_to_export": 422,
         "head_not_ready": 409,
         "recipe_mismatch": 409,

@@ -63,6 +63,17 @@ class Predictions:
             row = connection.execute(query).mappings().first()
         return None if row is None else to_record(PredictionRecord, row)
 
+    def latest(self, project: str, head_id: str, *, limit: int) -> list[PredictionRecord]:
+        """The last answers of a head version, newest first."""
+        query = (
+            select(predictions)
+            .where(predictions.c.project == project, predictions.c.head_id == head_id)
+            .order_by(predictions.c.created_at.desc(), predictions.c.prediction_id)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [to_record(PredictionRecord, row) for row in connection.execute(query).mappings()]
+
     def ask_many(self, project: str, group_id: str, wanted: Sequence[tuple[int, NewJob]]) -> list[JobRecord]:
         """Makes the predict jobs of a group's cases; of answers that are known, jobs that have nothing left to do.
 
