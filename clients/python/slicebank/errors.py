@@ -9,7 +9,9 @@ SlicebankError
 │   ├── NothingToUpload       no file that could be CT
 │   ├── FileChanged           a file changed while it was being sent
 │   ├── BadLabels             a labels table that cannot be sent
-│   └── BadTable              a table of a cohort that cannot be read
+│   ├── BadTable              a table of a cohort that cannot be read
+│   ├── BadTaskFile           a task of a benchmark that cannot be read
+│   └── DatasetProblem        a data set that is not laid out as it is published
 ├── TransportError
 │   ├── ConnectionFailed      nobody answers at the address
 │   ├── RequestTimedOut       no answer in time
@@ -124,6 +126,20 @@ class BadTable(InputError):
 
     code = "bad_table"
     default_hint = "A row has a path or a study_uid, and may have a patient; every further column is left alone."
+
+
+class BadTaskFile(InputError):
+    """The task file of a benchmark is unreadable, or has a key or value that means nothing."""
+
+    code = "bad_task_file"
+    default_hint = "`slicebank benchmark --show TASK` prints a task that ships, to begin with."
+
+
+class DatasetProblem(InputError):
+    """A data set's folder or tables are not what its publisher gives out."""
+
+    code = "dataset_problem"
+    default_hint = "docs/benchmark.md says which files are needed and where they lie."
 
 
 class TransportError(SlicebankError):
