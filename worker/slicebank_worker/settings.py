@@ -16,7 +16,7 @@ class WorkerSettings(UploadSettings):
     device: str = Field(
         "auto",
         description="Devices of the encoder: auto (every CUDA device, or else the CPU), cpu, cuda (every one), "
-        "cuda:N, or a list such as cuda:0,cuda:1.",
+        "cuda:N, or a list such as cuda:0,cuda:1. Heads are trained on the first.",
     )
     runners: int = Field(
         0,

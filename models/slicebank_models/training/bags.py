@@ -1,14 +1,12 @@
-"""Where training gets its rows from, and how they become batches."""
+"""Where training gets its rows from, and how rows of many bags are laid end to end."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-from slicebank_models.errors import DimensionMismatch
 
 
 class BagSource(Protocol):
@@ -19,49 +17,19 @@ class BagSource(Protocol):
         ...
 
 
-class CachedBags:
-    """Keeps bags in memory up to a limit, so that epochs after the first read nothing.
+@runtime_checkable
+class NamedBags(Protocol):
+    """A source that knows its bags by something that no installation, encoder or order of arrival changes.
 
-    Args:
-        source: Asked once per bag while there is room, every time after that.
-        dim: Length that every row must have.
-        limit_bytes: Of rows kept.
+    Splits, initial weights and batches follow the order of these names, so that training again elsewhere, or with the bags
+    of another encoder, gives the same folds. Bags of other sources are known by the digest of their rows.
     """
 
-    def __init__(self, source: BagSource, dim: int, limit_bytes: int = 2 << 30) -> None:
-        self._source = source
-        self._dim = dim
-        self._room = limit_bytes
-        self._kept: dict[int, NDArray[np.float32]] = {}
-
-    def features(self, index: int) -> NDArray[np.float32]:
-        """Returns the (N, d) rows of one bag.
-
-        Raises:
-            DimensionMismatch: No rows, rows of another length, or values that are no finite numbers.
-        """
-        if (kept := self._kept.get(index)) is not None:
-            return kept
-        rows = np.ascontiguousarray(self._source.features(index), dtype=np.float32)
-        if rows.ndim != 2 or rows.shape[1] != self._dim or len(rows) == 0:
-            raise DimensionMismatch(
-                f"Bag {index} has shape {rows.shape}; training needs (N, {self._dim}), N at least 1."
-            )
-        if not np.isfinite(rows).all():
-            raise DimensionMismatch(f"Bag {index} holds values that are no finite numbers; embed its series again.")
-        if rows.nbytes <= self._room:
-            self._room -= rows.nbytes
-            self._kept[index] = rows
-        return rows
+    def name(self, index: int) -> str:
+        """Returns the bag's name, for instance the content digest of its series."""
+        ...
 
 
 def pack(bags: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
     """Lays bags end to end: (T, d) float32 rows and (B,) int64 lengths."""
     return torch.from_numpy(np.concatenate(bags)), torch.tensor([len(bag) for bag in bags])
-
-
-def sample_rows(rows: NDArray[np.float32], max_rows: int, generator: np.random.Generator) -> NDArray[np.float32]:
-    """Returns the bag, or `max_rows` of its rows drawn without replacement, in their order."""
-    if len(rows) <= max_rows:
-        return rows
-    return rows[np.sort(generator.choice(len(rows), max_rows, replace=False))]

@@ -1,27 +1,44 @@
-"""One fold: a fresh head, AdamW, early stopping on the validation loss, the best state kept as a copy."""
+"""One fold: a fresh head, AdamW, early stopping on the loss of other patients, the best state kept as a copy."""
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from slicebank_models.cards import EncoderLevel
 from slicebank_models.errors import TrainingCancelled, TrainingDiverged
 from slicebank_models.heads.build import build_head
-from slicebank_models.heads.head import Head
+from slicebank_models.heads.head import Head, HeadOutput
 from slicebank_models.heads.head_spec import HeadSpec
-from slicebank_models.heads.scaled import fit_scaling
-from slicebank_models.heads.spec import TaskSpec, TrainingSpec
+from slicebank_models.heads.scaled import ScaledHead, centred, fit_scaling
+from slicebank_models.heads.spec import TaskKind, TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import Case
-from slicebank_models.training.bags import BagSource, pack, sample_rows
-from slicebank_models.training.losses import answer_weights, loss_of, n_answers, targets_tensor, training_loss
+from slicebank_models.training.bag_rows import BagRows
+from slicebank_models.training.fused_abmil import Chunk, evaluate_pooling, fused_pooling, published_head
+from slicebank_models.training.losses import answer_weights, loss_of, n_answers, targets_tensor
+from slicebank_models.training.seeding import RowDraws, epoch_generator, seed_dropout
 
-EVALUATION_ROWS = 16_384  # rows per evaluation batch; bounds memory, bags are never cut
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What every fold is trained by.
+
+    Attributes:
+        task: With its outputs' final names.
+        training: Settings.
+        head: Architecture and sizes.
+        dim: Length of the rows.
+        level: What a row describes.
+    """
+
+    task: TaskSpec
+    training: TrainingSpec
+    head: HeadSpec
+    dim: int
+    level: EncoderLevel
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +46,13 @@ class FoldOutcome:
     """What training one fold gave.
 
     Attributes:
-        state: The head's tensors at the epoch of the lowest validation loss.
+        state: The head's tensors at the epoch of the lowest validation loss, on the CPU.
         best_epoch: That epoch, counted from 1.
         epochs: Epochs run.
         steps: Optimiser steps taken.
         validation_loss: The lowest.
+        train_losses: Mean over the steps of each epoch, with dropout and of sampled rows.
+        validation_losses: After each epoch, of whole bags.
     """
 
     state: dict[str, Tensor]
@@ -41,96 +60,183 @@ class FoldOutcome:
     epochs: int
     steps: int
     validation_loss: float
+    train_losses: tuple[float, ...]
+    validation_losses: tuple[float, ...]
 
 
-def train_fold(
-    bags: BagSource,
-    train: Sequence[Case],
-    validation: Sequence[Case],
-    task: TaskSpec,
-    training: TrainingSpec,
-    *,
-    dim: int,
-    level: EncoderLevel,
-    seed: int,
-    device: torch.device,
-    step: Callable[[int], bool],
-) -> FoldOutcome:
-    """Trains one head; on a CPU the same arguments give the same bits.
+class FoldTraining:
+    """Trains one head an epoch at a time; the same arguments give the same bits on one machine.
+
+    Build the folds one after the other: initial weights come from torch's own random state, which is put back. Their epochs
+    may then run side by side in threads.
 
     Args:
-        bags: Rows of the cases by their index.
-        train: Cases to learn from.
-        validation: Cases that decide when to stop and which epoch is best; all their rows are used.
-        task: With its outputs' final names.
-        training: Settings.
-        dim: Length of the rows.
-        level: Slice rows get attention, a scan's one row does not.
+        recipe: What to train and how.
+        rows: Of the cohort, on the device that trains.
+        train: Cases to learn from; their order decides what is drawn.
+        stopping: Cases that decide when to stop and which epoch is best; all their rows are used.
         seed: Of this fold: initial weights, order, sampled rows, dropout.
-        device: Where to train.
-        step: Called before every optimiser step with the steps taken; True cancels.
-
-    Raises:
-        TrainingCancelled: `step` said so.
-        TrainingDiverged: The validation loss is not a number.
     """
-    order = np.random.default_rng(seed)
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        head = build_head(HeadSpec(), level, dim, task)
-        fit_scaling(head, [case.target for case in train])
-        head = head.to(device)
-        weights = answer_weights(task, [case.target for case in train], balanced=training.class_weights)
-        optimiser = torch.optim.AdamW(head.parameters(), lr=training.lr, weight_decay=training.weight_decay)
-        best_state, best_loss, best_epoch, steps, epoch = copy.deepcopy(head.state_dict()), math.inf, 0, 0, 0
-        while epoch < training.max_epochs and epoch - best_epoch < training.patience:
-            epoch += 1
-            head.train()
-            places = order.permutation(len(train))
-            for start in range(0, len(places), training.batch_size):
-                if step(steps):
-                    raise TrainingCancelled("Training was cancelled.")
-                batch = [train[at] for at in places[start : start + training.batch_size]]
-                targets = targets_tensor([case.target for case in batch], device)
-                rows, lengths = pack([sample_rows(bags.features(c.index), training.max_rows, order) for c in batch])
-                output = head(rows.to(device), lengths.to(device), targets)
-                loss = training_loss(task, output, targets, weights)
-                optimiser.zero_grad()
-                torch.autograd.backward([loss])
-                optimiser.step()
-                steps += 1
-            validation_loss = _validation_loss(head, bags, validation, task, weights, device)
-            if not math.isfinite(validation_loss):
-                raise TrainingDiverged(f"The validation loss became {validation_loss}; try a lower lr.")
-            if validation_loss < best_loss:
-                best_state, best_loss, best_epoch = copy.deepcopy(head.state_dict()), validation_loss, epoch
-    state = {name: tensor.to("cpu") for name, tensor in best_state.items()}
-    return FoldOutcome(state, best_epoch, epoch, steps, best_loss)
 
+    def __init__(
+        self, recipe: Recipe, rows: BagRows, train: Sequence[Case], stopping: Sequence[Case], seed: int
+    ) -> None:
+        self._recipe = recipe
+        self._rows = rows
+        self._train = list(train)
+        self._seed = seed
+        device = rows.device
+        self._targets = targets_tensor([case.target for case in train], device)
+        self._stopping = list(stopping)
+        self._stopping_targets = targets_tensor([case.target for case in stopping], device)
+        weights = answer_weights(recipe.task, [case.target for case in train], balanced=recipe.training.class_weights)
+        self._weights = weights.to(device) if weights is not None else None
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            self.head: Head = build_head(recipe.head, recipe.level, recipe.dim, recipe.task)
+        if recipe.task.kind is TaskKind.REGRESSION:
+            fit_scaling(self.head, [case.target for case in train])
+        self.head.to(device)
+        generator = torch.Generator(device)
+        generator.manual_seed(seed)
+        seed_dropout(self.head, generator)
+        self._fused = published_head(self.head)
+        self._dtype = rows.product_dtype
+        self._optimiser = torch.optim.AdamW(
+            self.head.parameters(), lr=recipe.training.lr, weight_decay=recipe.training.weight_decay
+        )
+        self._best_state, self._best_loss, self._best_epoch = self._copy(), math.inf, 0
+        self.steps = 0
+        self._train_losses: list[float] = []
+        self._validation_losses: list[float] = []
 
-def _validation_loss(
-    head: Head, bags: BagSource, cases: Sequence[Case], task: TaskSpec, weights: Tensor | None, device: torch.device
-) -> float:
-    """Returns the mean loss per known answer over full bags."""
-    head.eval()
-    with torch.inference_mode():
-        found = [head(rows.to(device), lengths.to(device)).logits for _, rows, lengths in _full_batches(bags, cases)]
-        targets = targets_tensor([case.target for case in cases], device)
-        loss = float(loss_of(task, torch.cat(found), targets, weights))
-    return loss / max(1, n_answers(task, targets))
+    @property
+    def epochs(self) -> int:
+        """Epochs run."""
+        return len(self._validation_losses)
 
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are run, or the loss has not become lower for as many as `patience`."""
+        training = self._recipe.training
+        return self.epochs >= training.max_epochs or self.epochs - self._best_epoch >= training.patience
 
-def _full_batches(bags: BagSource, cases: Sequence[Case]) -> Iterator[tuple[list[Case], Tensor, Tensor]]:
-    """Groups whole bags up to EVALUATION_ROWS; a longer bag is a batch of its own."""
-    batch: list[Case] = []
-    loaded: list[NDArray[np.float32]] = []
-    for case in cases:
-        rows = bags.features(case.index)
-        if batch and sum(map(len, loaded)) + len(rows) > EVALUATION_ROWS:
-            yield batch, *pack(loaded)
-            batch, loaded = [], []
-        batch.append(case)
-        loaded.append(rows)
-    if batch:
-        yield batch, *pack(loaded)
+    def run_epoch(self, cancelled: Callable[[], bool]) -> None:
+        """Learns from every training case once, then looks at the stopping cases.
+
+        Args:
+            cancelled: Asked before every optimiser step.
+
+        Raises:
+            TrainingCancelled: `cancelled` said so.
+            TrainingDiverged: The validation loss is no finite number.
+        """
+        training = self._recipe.training
+        generator = epoch_generator(self._seed, self.epochs)
+        lengths = np.array([self._rows.length(case.index) for case in self._train])
+        places = generator.permutation(len(self._train))
+        draws = RowDraws(lengths, training.max_rows, generator)
+        losses = []
+        self.head.train()
+        for start in range(0, len(places), training.batch_size):
+            if cancelled():
+                raise TrainingCancelled("Training was cancelled.")
+            losses.append(self._step([int(place) for place in places[start : start + training.batch_size]], draws))
+            self.steps += 1
+        loss = self._validation_loss()
+        if not math.isfinite(loss):
+            raise TrainingDiverged(f"The validation loss became {loss}; try a lower lr.")
+        self._train_losses.append(math.fsum(losses) / len(losses))
+        self._validation_losses.append(loss)
+        if loss < self._best_loss:
+            self._best_state, self._best_loss, self._best_epoch = self._copy(), loss, self.epochs
+
+    def outcome(self) -> FoldOutcome:
+        """Returns the best state, whose risks have mean 0 over the training cases in a survival task, and the curve."""
+        state = {name: tensor.to("cpu") for name, tensor in self._best_state.items()}
+        if self._recipe.task.kind is TaskKind.SURVIVAL:
+            self.head.load_state_dict(self._best_state)
+            state = centred(state, self.logits(self._train).cpu())
+        return FoldOutcome(
+            state,
+            self._best_epoch,
+            self.epochs,
+            self.steps,
+            self._best_loss,
+            tuple(self._train_losses),
+            tuple(self._validation_losses),
+        )
+
+    def logits(self, cases: Sequence[Case]) -> Tensor:
+        """Returns (cases, outputs) logits of whole bags, without dropout."""
+        self.head.eval()
+        found = []
+        with torch.no_grad():
+            for chunk in self._rows.chunks([(case.index, None) for case in cases], self._dtype_of_rows):
+                if self._fused is not None:
+                    found.append(self._classified(evaluate_pooling(self._fused, [chunk], self._rows.offset)))
+                else:
+                    found.append(self._plain(chunk, None).logits)
+        return torch.cat(found)
+
+    @property
+    def _dtype_of_rows(self) -> torch.dtype | None:
+        return self._dtype if self._fused is not None else None
+
+    def _step(self, places: list[int], draws: RowDraws) -> float:
+        """One optimiser step; returns its loss."""
+        targets = self._targets[places]
+        bags = [(self._train[place].index, draws.rows(place)) for place in places]
+        chunks = self._rows.chunks(bags, self._dtype_of_rows)
+        self._optimiser.zero_grad()
+        task = self._recipe.task
+        answers = max(1, n_answers(task, targets))
+        if self._fused is not None:
+            logits = self._classified(fused_pooling(self._fused, list(chunks), self._rows.offset))
+            loss = loss_of(task, logits, targets, self._weights) / answers
+            torch.autograd.backward([loss])
+            total = float(loss.detach())
+        elif task.kind is TaskKind.SURVIVAL:
+            # A case's loss depends on all cases at risk with it, so every chunk waits for the others.
+            logits = torch.cat([self._plain(chunk, None).logits for chunk in chunks])
+            loss = loss_of(task, logits, targets, self._weights) / answers
+            torch.autograd.backward([loss])
+            total = float(loss.detach())
+        else:
+            total = self._chunk_by_chunk(chunks, targets, answers)
+        self._optimiser.step()
+        return total
+
+    def _chunk_by_chunk(self, chunks: Iterator[Chunk], targets: Tensor, answers: int) -> float:
+        """Adds up the gradients of the batch's loss one chunk after the other, so that one chunk's intermediates are kept."""
+        total, start = 0.0, 0
+        share = self._recipe.head.instance_weight
+        for chunk in chunks:
+            given = targets[start : start + len(chunk.lengths)]
+            start += len(chunk.lengths)
+            output = self._plain(chunk, given)
+            loss = loss_of(self._recipe.task, output.logits, given, self._weights) / answers
+            if output.loss is not None:
+                loss = (1 - share) * loss + share * output.loss * (len(given) / len(targets))
+            torch.autograd.backward([loss])
+            total += float(loss.detach())
+        return total
+
+    def _plain(self, chunk: Chunk, targets: Tensor | None) -> HeadOutput:
+        lengths = torch.tensor(chunk.lengths, device=chunk.rows.device)
+        output: HeadOutput = self.head(chunk.rows, lengths, targets)
+        return output
+
+    def _classified(self, pooled: Tensor) -> Tensor:
+        assert self._fused is not None  # noqa: S101 - asked by callers
+        logits: Tensor = self._fused.classifier(pooled)
+        return logits * self.head.scale + self.head.shift if isinstance(self.head, ScaledHead) else logits
+
+    def _validation_loss(self) -> float:
+        """Returns the mean loss per known answer over whole bags."""
+        logits = self.logits(self._stopping).double()
+        total = loss_of(self._recipe.task, logits, self._stopping_targets, self._weights)
+        return float(total) / max(1, n_answers(self._recipe.task, self._stopping_targets))
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.head.state_dict().items()}

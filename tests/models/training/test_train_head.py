@@ -1,13 +1,16 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from slicebank_models.cards import EncoderLevel
 from slicebank_models.errors import DimensionMismatch, OneClassOnly, TrainingCancelled, TrainingDiverged
+from slicebank_models.heads.head_spec import Architecture, HeadSpec
+from slicebank_models.heads.protocol import ProtocolSpec
 from slicebank_models.heads.spec import TaskKind, TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import Case
-from slicebank_models.training.bags import CachedBags, sample_rows
 from slicebank_models.training.train_head import TrainedHead, train_head
 
 BINARY = TaskSpec(TaskKind.BINARY, ("lesion",))
@@ -36,6 +39,11 @@ class Memory:
 def never(done: int, total: int) -> bool:
     assert 0 <= done <= total
     return False
+
+
+def told(report: dict[str, Any]) -> dict[str, Any]:
+    """A report without what differs from run to run."""
+    return {key: value for key, value in report.items() if key != "seconds"}
 
 
 def train(
@@ -77,7 +85,7 @@ def test_the_report_says_everything_and_is_json(trained: TrainedHead) -> None:
 def test_the_same_arguments_give_the_same_bits_and_another_seed_others(trained: TrainedHead) -> None:
     again = train([at % 2 for at in range(60)])
     assert again.ensemble.to_bytes() == trained.ensemble.to_bytes()
-    assert again.report == trained.report
+    assert told(again.report) == told(trained.report)
     other = train([at % 2 for at in range(60)], training=TrainingSpec.parse({**QUICK.as_dict(), "seed": 1}))
     assert other.ensemble.to_bytes() != trained.ensemble.to_bytes()
 
@@ -131,28 +139,25 @@ def test_the_best_epoch_is_kept_not_the_last() -> None:
         rows = [row for row in head.report["out_of_fold"] if row["fold"] == fold["fold"]]
         right = [abs(1 - row["target"][0] - row["probabilities"][0]) for row in rows]
         loss = -np.mean(np.log(np.maximum(right, 1e-300)))
-        assert loss == pytest.approx(fold["validation_loss"], rel=1e-3, abs=1e-6)
+        assert loss == pytest.approx(fold["validation_loss"], rel=0.02, abs=1e-4)  # bfloat16 decides when to stop
 
 
-def test_it_stops_when_asked() -> None:
+@pytest.mark.parametrize("after", [0, 3])
+def test_it_stops_when_asked(after: int) -> None:
     seen = []
 
-    def stop_at_third(done: int, total: int) -> bool:
+    def stop(done: int, total: int) -> bool:
         seen.append((done, total))
-        return done >= 3
+        return done >= after
 
+    endless = TrainingSpec.parse({**QUICK.as_dict(), "max_epochs": 10_000, "patience": 10_000})
     cases = [Case(at, f"p{at}", (at % 2,)) for at in range(30)]
+    memory = Memory([at % 2 for at in range(30)])
     with pytest.raises(TrainingCancelled):
-        train_head(
-            Memory([at % 2 for at in range(30)]),
-            cases,
-            BINARY,
-            QUICK,
-            dim=DIM,
-            level=EncoderLevel.SLICE,
-            progress=stop_at_third,
-        )
-    assert [done for done, _ in seen] == [0, 1, 2, 3]
+        train_head(memory, cases, BINARY, endless, dim=DIM, level=EncoderLevel.SLICE, progress=stop)
+    assert seen[0][0] == 0
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert {total for _, total in seen} == {60_000}
 
 
 def test_what_cannot_be_trained_is_refused_before_any_bag_is_read() -> None:
@@ -183,18 +188,98 @@ def test_a_loss_that_explodes_is_an_error() -> None:
         train(targets, memory=memory)
 
 
-def test_the_cache_keeps_to_its_limit() -> None:
-    memory = Memory([0] * 4, rows=10)
-    cached = CachedBags(memory, DIM, limit_bytes=2 * 11 * DIM * 4)
-    for _ in range(3):
-        for index in range(4):
-            cached.features(index)
-    assert [memory.asked.count(index) for index in range(4)] == [1, 1, 3, 3]
+class Renamed:
+    """The same bags under other indices, as another installation stores them."""
+
+    def __init__(self, memory: Memory, order: list[int]) -> None:
+        self._memory = memory
+        self._order = order
+
+    def features(self, index: int) -> np.ndarray:
+        return self._memory.features(self._order[index])
 
 
-def test_sampled_rows_are_rows_in_order() -> None:
-    rows = np.arange(40, dtype=np.float32).reshape(20, 2)
-    drawn = sample_rows(rows, 6, np.random.default_rng(0))
-    assert drawn.shape == (6, 2)
-    assert (np.diff(drawn[:, 0]) > 0).all()
-    assert sample_rows(rows, 20, np.random.default_rng(0)) is rows
+def test_neither_arrival_nor_pseudonyms_change_the_weights() -> None:
+    targets = [int(at % 3 == 0) for at in range(36)]
+    cases = [Case(at, f"p{at // 2}", (target,)) for at, target in enumerate(targets)]
+    memory = Memory(targets)
+    kept = train_head(memory, cases, BINARY, QUICK, dim=DIM, level=EncoderLevel.SLICE, progress=never)
+    order = [int(at) for at in np.random.default_rng(1).permutation(36)]
+    moved = [Case(at, f"x{(order[at] // 2 * 7) % 18}", (targets[order[at]],)) for at in range(36)]
+    other = train_head(
+        Renamed(memory, order), moved[::-1], BINARY, QUICK, dim=DIM, level=EncoderLevel.SLICE, progress=never
+    )
+    assert other.ensemble.to_bytes() == kept.ensemble.to_bytes()
+    assert other.report["folds"] == kept.report["folds"]
+
+
+def test_named_bags_give_the_same_folds_whatever_encoder_made_their_rows() -> None:
+    targets = [at % 2 for at in range(24)]
+
+    class Named(Memory):
+        def name(self, index: int) -> str:
+            return f"content {(index * 7) % 24}"
+
+    first, second = Named(targets), Named(targets)
+    for bag in second.bags:
+        bag *= -1
+    one, other = train(targets, memory=first), train(targets, memory=second)
+    assert one.report["splits"] == other.report["splits"]
+    assert one.ensemble.to_bytes() != other.ensemble.to_bytes()
+
+
+def test_the_record_is_enough_to_train_the_same_head_again(trained: TrainedHead) -> None:
+    record = json.loads(json.dumps(trained.report))
+    told_cases = record["out_of_fold"] + record["test_predictions"]
+    cases = [Case(row["index"], row["patient"], tuple(row["target"]), row["unit"]) for row in told_cases]
+    again = train_head(
+        Memory([at % 2 for at in range(60)]),
+        cases,
+        TaskSpec.parse(record["task"]),
+        TrainingSpec.parse(record["training"]),
+        head=HeadSpec.parse(record["head"]),
+        protocol=ProtocolSpec.parse(record["protocol"]),
+        dim=record["dim"],
+        level=EncoderLevel(record["level"]),
+        progress=never,
+    )
+    assert again.ensemble.to_bytes() == trained.ensemble.to_bytes()
+    assert again.report["bag_digests"] == record["bag_digests"]
+
+
+def test_any_number_of_threads_gives_the_same_bits_where_each_fold_has_one() -> None:
+    targets = [at % 2 for at in range(24)]
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            found.append(train(targets).ensemble.to_bytes())
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize(
+    "architecture", [name for name in Architecture if name not in (Architecture.LINEAR, Architecture.MLP)]
+)
+def test_every_head_trained_side_by_side_gives_the_same_bits(architecture: Architecture) -> None:
+    targets = [at % 2 for at in range(24)]
+    training = TrainingSpec.parse({**QUICK.as_dict(), "max_epochs": 2})
+    cases = [Case(at, f"p{at}", (target,)) for at, target in enumerate(targets)]
+    one, other = (
+        train_head(
+            Memory(targets),
+            cases,
+            BINARY,
+            training,
+            head=HeadSpec(architecture, width=16),
+            dim=DIM,
+            level=EncoderLevel.SLICE,
+            progress=never,
+        )
+        for _ in range(2)
+    )
+    assert one.ensemble.to_bytes() == other.ensemble.to_bytes()
+    assert one.ensemble.head.architecture is architecture

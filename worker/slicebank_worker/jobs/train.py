@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from slicebank_models.cards import EncoderLevel
 from slicebank_models.errors import ModelsError, TrainingCancelled
+from slicebank_models.heads.head_spec import HeadSpec
+from slicebank_models.heads.protocol import ProtocolSpec
 from slicebank_models.heads.spec import TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import Case
 from slicebank_models.training.train_head import train_head
@@ -18,6 +20,8 @@ from slicebank_store.bags import read_bag
 from slicebank_store.blobs.keys import head_key
 from slicebank_store.catalogue.jobs import HeadOutcome
 from slicebank_store.catalogue.records import BagRecord
+from slicebank_store.types import JSON
+from slicebank_worker.device import choose_devices
 from slicebank_worker.errors import BagMissing, JobCancelled, TrainingFailed
 from slicebank_worker.jobs.patience import patiently
 from slicebank_worker.jobs.windows import rows_of_windows
@@ -26,10 +30,14 @@ from slicebank_worker.runtime import Runtime
 
 
 class StoredBags:
-    """Bags of the store by their index in a cohort: a `BagSource`."""
+    """Bags of the store by their index in a cohort: a `BagSource`, and `NamedBags`.
+
+    Args:
+        records: by index, the bags whose rows are laid end to end.
+    """
 
     def __init__(
-        self, runtime: Runtime, records: Sequence[BagRecord], windows: Sequence[str] | None, hold: Hold
+        self, runtime: Runtime, records: Sequence[Sequence[BagRecord]], windows: Sequence[str] | None, hold: Hold
     ) -> None:
         self._runtime = runtime
         self._records = records
@@ -37,11 +45,20 @@ class StoredBags:
         self._hold = hold
 
     def features(self, index: int) -> NDArray[np.float32]:
-        """Rows (N, D) of one bag in the head's windows."""
+        """Rows (N, D) of one case in the head's windows."""
         self._hold.check()
-        with self._hold.stage("read_s"), self._runtime.blobs.open_local(self._records[index].blob_key) as path:
+        with self._hold.stage("read_s"):
+            bags = [self._rows(record) for record in self._records[index]]
+        return bags[0] if len(bags) == 1 else np.concatenate(bags)
+
+    def name(self, index: int) -> str:
+        """Content digests of what the case's bags were made from: neither encoder nor arrival changes them."""
+        return " ".join(record.content_digest for record in self._records[index])
+
+    def _rows(self, record: BagRecord) -> NDArray[np.float32]:
+        with self._runtime.blobs.open_local(record.blob_key) as path:
             bag = read_bag(path)
-            return bag.features[rows_of_windows(bag, self._windows)]
+        return bag.features if not self._windows else bag.features[rows_of_windows(bag, self._windows)]
 
 
 class Trainer:
@@ -56,8 +73,11 @@ class Trainer:
         params = job.params
         head_id = job.head_id or ""
         training = TrainingSpec.parse(params["training"])
-        records = [self._bag(job.project, case["bag_id"]) for case in params["cases"]]
-        cases = [Case(index, case["patient"], tuple(case["target"])) for index, case in enumerate(params["cases"])]
+        records = [self._bags(job.project, case) for case in params["cases"]]
+        cases = [
+            Case(index, case["patient"], tuple(case["target"]), case.get("unit", ""), case.get("site", ""))
+            for index, case in enumerate(params["cases"])
+        ]
 
         def progress(done: int, total: int) -> bool:
             hold.progress(done, total, "steps")
@@ -69,9 +89,13 @@ class Trainer:
                 cases,
                 TaskSpec.parse(params["task"]),
                 training,
+                head=HeadSpec.parse(params.get("head")),
+                protocol=ProtocolSpec.parse(params.get("protocol")),
                 dim=params["dim"],
                 level=EncoderLevel(params["level"]),
                 progress=progress,
+                device=choose_devices(self._runtime.settings.device)[0],
+                scratch=self._runtime.scratch,
             )
         except TrainingCancelled as cancelled:
             hold.check()
@@ -79,11 +103,12 @@ class Trainer:
         except ModelsError as error:
             raise TrainingFailed(str(error), error.code) from error
         hold.report()
-        weights = trained.ensemble.to_bytes()
+        ensemble = trained.ensemble
+        weights = ensemble.with_calibration(ensemble.calibration, recipe_digest=params["recipe_digest"]).to_bytes()
         key = head_key(job.project, head_id, hold.lease.fence)
         with hold.stage("write_s"):
             size = patiently(hold, partial(self._runtime.blobs.put_bytes, key, weights))
-        series = {record.bag_id: record.series_uid for record in records}
+        series = {record.bag_id: record.series_uid for case in records for record in case}
         report = {
             **trained.report,
             "cases": [{**case, "series_uid": series[case["bag_id"]]} for case in params["cases"]],
@@ -105,6 +130,10 @@ class Trainer:
         if not committed:
             self._runtime.blobs.delete(key)
         return committed
+
+    def _bags(self, project: str, case: JSON) -> list[BagRecord]:
+        """The bags of a case whose rows are laid end to end."""
+        return [self._bag(project, bag_id) for bag_id in case.get("bag_ids") or [case["bag_id"]]]
 
     def _bag(self, project: str, bag_id: str) -> BagRecord:
         record = self._runtime.catalogue.bags.get(project, bag_id)
