@@ -26,7 +26,7 @@ def training_figure(folds: Sequence[Mapping[str, Any]]) -> Figure | None:
     """Losses over epochs, a colour a fold: training faint, validation full, its best epoch marked.
 
     Args:
-        folds: with `curve` `{"train_loss": [...], "validation_loss": [...]}`, one number an epoch, and `best_epoch` (from 0).
+        folds: with `curve` `{"train_loss": [...], "validation_loss": [...]}`, one number an epoch, and `best_epoch`, from 1.
     """
     drawn = [fold for fold in folds if isinstance(fold.get("curve"), Mapping) and fold["curve"].get("validation_loss")]
     if not drawn:
@@ -39,8 +39,8 @@ def training_figure(folds: Sequence[Mapping[str, Any]]) -> Figure | None:
         axes.plot(range(1, len(train) + 1), _floats(train), color=colour, linewidth=0.9, alpha=0.45)
         axes.plot(range(1, len(validation) + 1), _floats(validation), color=colour, linewidth=1.4)
         best = fold.get("best_epoch")
-        if isinstance(best, int) and 0 <= best < len(validation) and is_number(validation[best]):
-            axes.plot([best + 1], [validation[best]], "o", color=colour, markersize=4.5)
+        if isinstance(best, int) and 0 < best <= len(validation) and is_number(validation[best - 1]):
+            axes.plot([best], [validation[best - 1]], "o", color=colour, markersize=4.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     plain(axes, "epoch", "loss")
     handles = [

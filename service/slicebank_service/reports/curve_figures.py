@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from slicebank_service.reports.axes import MOST_CURVES, finished, line, named, paired, plain, short, unit_square
 from slicebank_service.reports.svg import COLOURS, FAINT, INK, new_figure
@@ -17,6 +19,7 @@ JSON = dict[str, Any]
 # Cells above this share of their row get light writing.
 _LIGHT_ABOVE = 0.55
 _MOST_CLASSES_WRITTEN = 12
+_MOST_TABLES, _TABLES_ACROSS = 12, 4
 # What a head that knows nothing would reach.
 _CHANCE: JSON = {"color": FAINT, "linewidth": 0.8, "linestyle": (0, (4, 3))}
 
@@ -56,51 +59,57 @@ def calibration_figure(curves: Mapping[str, JSON]) -> Figure | None:
     """Observed rate against predicted probability, one point a bin; the larger the point, the more cases.
 
     Args:
-        curves: by label, `{"predicted": [...], "observed": [...], "n": [...], "ece"}`.
+        curves: by label, `{"predicted": [...], "observed": [...], "n": [...], "ece"}`; `before`, of the same form, is drawn faint.
     """
     figure = new_figure()
     axes = unit_square(figure, "predicted probability", "observed rate")
     axes.plot((0, 1), (0, 1), **_CHANCE)
     drawn = [(label, curve) for label, curve in curves.items() if paired(curve, "predicted", "observed")]
     for place, (_, curve) in enumerate(drawn[:MOST_CURVES]):
-        points = [
-            (predicted, observed, n)
-            for predicted, observed, n in zip(
-                curve["predicted"],
-                curve["observed"],
-                curve.get("n") or [1] * len(curve["observed"]),
-                strict=False,
-            )
-            if predicted is not None and observed is not None and n
-        ]
-        if not points:
-            continue
-        predicted, observed, counts = (np.array(values, float) for values in zip(*points, strict=True))
-        axes.plot(predicted, observed, **line(place))
-        axes.scatter(
-            predicted, observed, s=12 + 60 * counts / counts.max(), color=line(place)["color"], alpha=0.7, linewidth=0
-        )
+        look = line(place)
+        axes.plot(curve["predicted"], curve["observed"], **look)
+        counts = np.array(curve.get("n") or [1] * len(curve["observed"]), float)
+        size = 12 + 60 * counts / max(float(counts.max()), 1.0)
+        axes.scatter(curve["predicted"], curve["observed"], s=size, color=look["color"], alpha=0.7, linewidth=0)
+        before = curve.get("before")
+        if isinstance(before, Mapping) and paired(before, "predicted", "observed"):
+            axes.plot(before["predicted"], before["observed"], color=look["color"], linewidth=1.0, alpha=0.45)
     return finished(figure, axes, [named(label, "ECE", curve.get("ece")) for label, curve in drawn])
 
 
-def confusion_figure(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure | None:
-    """Counts of known against predicted class.
+def confusion_figure(tables: Mapping[str, tuple[Sequence[Sequence[int]], Sequence[str]]]) -> Figure | None:
+    """Counts of known against predicted class, a panel a table.
 
     Args:
-        confusion: rows the known class, columns the predicted one.
-        classes: their names, in order.
+        tables: by title, which is empty for a single one: counts, rows the known class and columns the predicted one; and the names
+            of the classes, in order.
     """
-    counts = np.array(confusion, float)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size or len(classes) != len(counts):
+    drawn = [
+        (title, np.array(counts, float), classes)
+        for title, (counts, classes) in tables.items()
+        if len(classes) and np.shape(counts) == (len(classes), len(classes))
+    ][:_MOST_TABLES]
+    if not drawn:
         return None
-    side = 3.2 + 0.22 * min(len(classes), 20)
-    figure = new_figure(side + 0.8, side)
-    axes = figure.subplots()
+    across = min(len(drawn), _TABLES_ACROSS)
+    down = -(-len(drawn) // across)
+    side = (3.2 if across == 1 else 2.4) + 0.22 * min(max(len(classes) for _, _, classes in drawn), 20)
+    figure = new_figure(across * (side + 0.6), down * side)
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, (title, counts, classes) in zip(panels, drawn, strict=False):
+        _draw_confusion(axes, counts, classes)
+        axes.set_title(short(title), fontsize=9, color=INK, loc="left", parse_math=False)
+    for axes in panels[len(drawn) :]:
+        axes.axis("off")
+    return figure
+
+
+def _draw_confusion(axes: Axes, counts: NDArray[np.float64], classes: Sequence[str]) -> None:
     of_row = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     for known, row in enumerate(of_row):
         for said, share in enumerate(row):
-            cell = (said - 0.5, known - 0.5)
-            axes.add_patch(Rectangle(cell, 1, 1, facecolor=COLOURS[0], alpha=max(0.03, share), linewidth=0))
+            corner = (said - 0.5, known - 0.5)
+            axes.add_patch(Rectangle(corner, 1, 1, facecolor=COLOURS[0], alpha=max(0.03, share), linewidth=0))
             if len(classes) <= _MOST_CLASSES_WRITTEN:
                 axes.text(
                     said,
@@ -123,7 +132,6 @@ def confusion_figure(confusion: Sequence[Sequence[int]], classes: Sequence[str])
     axes.set_aspect("equal")
     axes.tick_params(length=0, labelsize=8, colors=INK)
     axes.spines[:].set_visible(False)
-    return figure
 
 
 def scatter_figure(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> Figure | None:

@@ -12,7 +12,7 @@ from slicebank_service.context import Context
 from slicebank_service.reports.attended import attended_slices, headline
 from slicebank_service.reports.measures import DASH, measures_in, number
 from slicebank_service.reports.pages import figure_markup, render
-from slicebank_service.reports.plots import PARTS, PLOTS, POOLED, draw_plot
+from slicebank_service.reports.plots import PLOTS, POOLED, TEST, draw_plot
 from slicebank_store.catalogue import HeadRecord, PredictionRecord
 
 JSON = dict[str, Any]
@@ -23,7 +23,9 @@ _CASES_SHOWN = 500
 _LABELS_SHOWN = 100
 _SLICES_SHOWN = 6
 _LABEL_MEASURES = ("auroc", "auprc", "f1", "sensitivity_at_90_specificity", "brier", "mae", "r2")
-_PART_TITLES = {POOLED: "Out-of-fold predictions", "test": "Test patients"}
+_PART_TITLES = {POOLED: "Out-of-fold predictions", TEST: "Test patients"}
+# Figures of several panels, which get a row of their own.
+_WIDE_INCHES = 6.0
 
 
 def head_report(context: Context, head: HeadRecord, report: JSON, answers: list[PredictionRecord]) -> str:
@@ -84,23 +86,25 @@ def calibration_sentence(calibration: Mapping[str, Any]) -> str:
 
 def _figures(report: JSON) -> list[tuple[str, str, list[JSON]]]:
     """Sections of figures: key, title, and what is in each."""
-    sections = []
-    for part in PARTS:
-        drawn = []
-        for name, plot in PLOTS.items():
-            figure = draw_plot(report, name, part) if plot.by_part else None
-            if figure is not None:
-                markup = figure_markup(figure, f"{part}-{name}", plot.title)
-                drawn.append({"svg": markup, "title": plot.title, "about": plot.about})
-        if drawn:
-            sections.append((part, _PART_TITLES[part], drawn))
-    course = []
-    for name, plot in PLOTS.items():
-        figure = None if plot.by_part else draw_plot(report, name)
-        if figure is not None:
-            markup = figure_markup(figure, name, plot.title)
-            course.append({"svg": markup, "title": plot.title, "about": plot.about})
-    return [*sections, ("course", "Training", course)] if course else sections
+    sections = [
+        (part, title, [_shown(report, name, part) for name, plot in PLOTS.items() if plot.by_part])
+        for part, title in _PART_TITLES.items()
+    ]
+    sections.append(("course", "Training", [_shown(report, name) for name, plot in PLOTS.items() if not plot.by_part]))
+    return [(key, title, drawn) for key, title, found in sections if (drawn := [plot for plot in found if plot])]
+
+
+def _shown(report: JSON, name: str, part: str = POOLED) -> JSON | None:
+    figure = draw_plot(report, name, part)
+    if figure is None:
+        return None
+    title = PLOTS[name].title
+    return {
+        "svg": figure_markup(figure, f"{part}-{name}", title),
+        "title": title,
+        "about": PLOTS[name].about,
+        "wide": figure.get_figwidth() > _WIDE_INCHES,
+    }
 
 
 def _warnings(head: HeadRecord, report: JSON) -> list[str]:

@@ -83,11 +83,25 @@ def _labelled(report: JSON, part: str, kind: str, measure: str) -> dict[str, JSO
     return found
 
 
+def _calibrations(report: JSON, part: str) -> dict[str, JSON]:
+    """Calibration by label: of the calibrated probabilities where there are some, beside that of the others."""
+    found = _labelled(report, part, "calibration", "ece")
+    after = _labelled(report, part, "calibrated", "ece")
+    return {
+        label: {**after[label], "ece": None, "before": curve} if label in after else curve
+        for label, curve in found.items()
+    }
+
+
 def _confusion(report: JSON, part: str) -> Figure | None:
-    confusion = ((report.get("curves") or {}).get(part) or {}).get("confusion")
-    if isinstance(confusion, Mapping):
-        return confusion_figure(confusion["counts"], confusion["labels"])
-    return None if confusion is None else confusion_figure(confusion, report["task"]["labels"])
+    curves = (report.get("curves") or {}).get(part) or {}
+    whole = curves.get("confusion")
+    if isinstance(whole, Mapping) and "counts" in whole:
+        return confusion_figure({"": (whole["counts"], whole["labels"])})
+    by_label = {label: found.get("confusion") for label, found in curves.items() if isinstance(found, Mapping)}
+    return confusion_figure(
+        {label: (table["counts"], table["labels"]) for label, table in by_label.items() if isinstance(table, Mapping)}
+    )
 
 
 def _kaplan_meier(report: JSON, part: str) -> Figure | None:
@@ -130,9 +144,9 @@ PLOTS: Mapping[str, Plot] = MappingProxyType(
         ),
         "calibration": Plot(
             "Calibration",
-            "Observed rate against predicted probability; larger points hold more cases, and the dashed line is perfect.",
+            "Observed rate against predicted probability; larger points hold more cases, the dashed line is perfect, and faint lines are as it was before calibration.",
             True,
-            lambda report, part: calibration_figure(_labelled(report, part, "calibration", "ece")),
+            lambda report, part: calibration_figure(_calibrations(report, part)),
         ),
         "confusion": Plot(
             "Confusion", "Cases by known and predicted class, with their share of the row.", True, _confusion

@@ -48,6 +48,8 @@ def to_svg(figure: Figure, name: str) -> bytes:
         name: goes into the ids of its parts, so that several figures can stand in one page.
     """
     target = io.BytesIO()
+    for axes in figure.axes:
+        axes.set_facecolor("none")
     with _DRAWING, mpl.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         # The reader's font draws the text; whether the font that only measures it has every letter does not matter.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")

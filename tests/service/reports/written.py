@@ -44,7 +44,7 @@ def written_report(labels: list[str], *, kind: str = "multilabel", n: int = 120,
             "repeat": 0,
             "n_train": n - n_test - (n - n_test) // 5,
             "n_validation": (n - n_test) // 5,
-            "best_epoch": 4 + fold,
+            "best_epoch": 5 + fold,
             "epochs": 12,
             "steps": 120,
             "validation_loss": 0.31 + 0.01 * fold,
@@ -106,9 +106,8 @@ def survival_report() -> JSON:
     for row in [*report["out_of_fold"], *report["test_predictions"]]:
         row["target"], row["outputs"] = [12.5, float(row["index"] % 2)], [0.2]
         del row["probabilities"]
-    groups = [
-        {
-            "name": name,
+    groups = {
+        name: {
             "n": 48,
             "time": times,
             "survival": [float(rate**time) for time in times],
@@ -117,7 +116,7 @@ def survival_report() -> JSON:
             "censored": [5.0, 11.0],
         }
         for name, rate in (("low risk", 0.99), ("high risk", 0.96))
-    ]
+    }
     report["curves"] = {"pooled": {"kaplan_meier": {"groups": groups, "log_rank_p": 0.0123}}}
     return report
 
@@ -139,7 +138,7 @@ def _measures(labels: list[str], truth: Any, score: Any) -> JSON:
 
 
 def _curves(labels: list[str], truth: Any, score: Any) -> JSON:
-    curves = {}
+    curves: JSON = {}
     for at, label in enumerate(labels):
         fpr, tpr, _ = roc_curve(truth[:, at], score[:, at])
         precision, recall, _ = precision_recall_curve(truth[:, at], score[:, at])
@@ -153,6 +152,8 @@ def _curves(labels: list[str], truth: Any, score: Any) -> JSON:
                 "n": [10] * len(observed),
             },
         }
-    said = (score[:, 0] >= 0.5).astype(int)
-    counts = [[int(((truth[:, 0] == known) & (said == at)).sum()) for at in (0, 1)] for known in (0, 1)]
-    return {**curves, "confusion": {"labels": [f"no {labels[0]}", labels[0]], "counts": counts}}
+        said = (score[:, at] >= 0.5).astype(int)
+        counts = [[int(((truth[:, at] == known) & (said == place)).sum()) for place in (0, 1)] for known in (0, 1)]
+        curves[label]["calibrated"] = {**curves[label]["calibration"], "predicted": observed.tolist()}
+        curves[label]["confusion"] = {"labels": ["0", "1"], "counts": counts}
+    return curves
