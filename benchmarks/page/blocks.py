@@ -51,7 +51,9 @@ def gpu_block(machines: Sequence[Machine]) -> str:
     with_gpu = [machine for machine in machines if machine.gpu]
     if not with_gpu:
         return "**No GPU figure has been measured yet.** Everything on this page ran on processors alone."
-    return "\n\n".join(_of_machine(machine, name) for machine in with_gpu for name in ON_GPU)
+    return "\n\n".join(
+        _of_machine(machine, name) for machine in with_gpu for name in ON_GPU if machine.figures(name) is not None
+    )
 
 
 def benchmark_block(benchmark: str, machines: Sequence[Machine]) -> str:

@@ -103,7 +103,7 @@ def run_ablation(
         BadPretrainingSetting: The slices have no boxes, or no question that both sides can answer.
         BadPretrainingCheckpoint: The folder holds runs of other settings or slices.
     """
-    processes = processes or Processes()
+    processes = processes or Processes.alone()
     for architecture in plan.architectures:
         family_of(architecture)
     if not cache.annotated.any():

@@ -33,6 +33,11 @@ class Processes:
     world_size: int = 1
     device: torch.device = CPU
 
+    @classmethod
+    def alone(cls) -> "Processes":
+        """One process on the first CUDA device, or on the CPU where there is none."""
+        return cls(device=_device("auto", None))
+
     @property
     def first(self) -> bool:
         """Whether this is the process that writes."""

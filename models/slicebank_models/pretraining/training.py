@@ -95,7 +95,7 @@ def pretrain(
         spec: The settings.
         folder: Of the run; made where there is none. The first process alone writes there.
         windows: Lowest and highest HU of `spec.views.windows` by name; others are not looked at.
-        processes: Those that train together; one on the CPU where it is None.
+        processes: Those that train together; where it is None, one alone on the first CUDA device, or on the CPU where there is none.
         split: Places in the cache to train on and to hold out; split by patient where it is None.
         on_progress: Called after every step, in the first process.
         stop: Asked after every step; a checkpoint is written before the end.
@@ -106,7 +106,7 @@ def pretrain(
         PretrainingDiverged: The loss stopped being a number; the last checkpoint is of before.
         PretrainingError: Another process trains in this folder.
     """
-    processes = processes or Processes()
+    processes = processes or Processes.alone()
     with _alone(folder, processes):
         run = _Run(cache, spec, folder, windows, processes, split, on_progress)
         with deterministic_kernels(spec.run.deterministic), torch.random.fork_rng(_cuda_devices(processes)):
