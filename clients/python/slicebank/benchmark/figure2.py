@@ -78,6 +78,17 @@ def points_csv(points: Sequence[Point]) -> str:
     return text.getvalue()
 
 
+def is_ablation(results: Sequence[TaskResult]) -> bool:
+    """Whether there are lesion weights to draw over."""
+    return any(point.variant is not None and point.variant.weight is not None for point in points_of(results))
+
+
+def caption_of(results: Sequence[TaskResult]) -> str:
+    """What the figure shows."""
+    over = "over the lesion weight of LECL, MoCo v3 as a line across" if is_ablation(results) else "of every encoder"
+    return f"Figure 2. Mean over labels {over}; bars are one deviation over the folds."
+
+
 def draw_figure2(results: Sequence[TaskResult], path: Path) -> None:
     """Writes the figure; bars are one standard deviation over folds.
 
@@ -88,7 +99,7 @@ def draw_figure2(results: Sequence[TaskResult], path: Path) -> None:
     from matplotlib.figure import Figure
 
     points = points_of(results)
-    ablation = any(point.variant is not None and point.variant.weight is not None for point in points)
+    ablation = is_ablation(results)
     with style():
         figure = Figure(figsize=(0.8 + 4.0 * len(results), 3.6), layout="constrained")
         panels = figure.subplots(1, len(results), squeeze=False)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from slicebank.benchmark.results import EncoderResult, TaskResult
-from slicebank.benchmark.tables import published_markdown, table_markdown, tables_of
+from slicebank.benchmark.tables import plain_cell, published_markdown, table_markdown, tables_of
 
 PAGE = "benchmark.md"
 PAPER = "Ligero, Lenz et al., Abnormality-Driven Representation Learning for Radiology Imaging"
@@ -14,31 +14,33 @@ JUDGED = {
     "validation": "Mean over the folds, each judged on its own part of the patients; deviation over the folds as a subscript.",
 }
 # The published code, as far as it can be read: see docs/benchmark.md.
-PUBLISHED_NOTE = (
-    f"From {PAPER}. Other test patients and another encoder run; its published code computes AUC on thresholded predictions, which "
-    "pulls figures towards 50."
-)
+PUBLISHED_NOTE = f"From {PAPER}: of other test patients, and from code that computes AUC on thresholded predictions, which pulls figures towards 50."
 
 
-def page_markdown(results: Sequence[TaskResult], figures: Mapping[str, Sequence[str]]) -> str:
+def page_markdown(results: Sequence[TaskResult], figures: Mapping[str, Mapping[str, str]]) -> str:
     """The page.
 
     Args:
         results: one a task.
-        figures: task -> paths of its figures from the page; the key "" holds those of all tasks.
+        figures: task -> path from the page -> caption; the key "" holds those of all tasks.
     """
     parts = ["# Benchmark of encoders"]
     for result in results:
-        parts += [*_task(result), *(f"![attention]({path})" for path in figures.get(result.name, ()))]
+        parts += [*_task(result), *_figures(figures.get(result.name, {}))]
     if figures.get(""):
-        parts.append("## All tasks")
-        parts += [f"![figure 2]({path})" for path in figures[""]]
+        parts += ["## All tasks", *_figures(figures[""])]
     return "\n\n".join(parts) + "\n"
+
+
+def _figures(figures: Mapping[str, str]) -> list[str]:
+    return [f"![{caption}]({path})\n\n{caption}" for path, caption in figures.items()]
 
 
 def _task(result: TaskResult) -> list[str]:
     parts = [f"## {_heading(result)}"]
-    parts.append("\n".join(f"| {name} | {text} |" for name, text in [("", ""), ("---", "---"), *result.head.items()]))
+    parts.append(
+        "\n".join(f"| {name} | {plain_cell(text)} |" for name, text in [("", ""), ("---", "---"), *result.head.items()])
+    )
     if result.note:
         parts.append(result.note)
     parts.append(
@@ -72,7 +74,7 @@ def _encoders(rows: Sequence[EncoderResult]) -> str:
         rows_text = f"{row.about.get('dim', '')}-d a {row.about.get('level', '')}"
         lines.append(
             [
-                row.title,
+                plain_cell(row.title),
                 f"`{row.encoder}`{untrained}",
                 f"`{row.weights_digest[:16]}`",
                 rows_text,

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import slicebank
-from slicebank.benchmark.attention import attention_of, chosen_cases
+from slicebank.benchmark.attention import attention_of
 from slicebank.benchmark.case import Case, Dataset
 from slicebank.benchmark.embedding import Bags, Embedder
-from slicebank.benchmark.figure2 import draw_figure2, points_csv, points_of
+from slicebank.benchmark.figure2 import caption_of, draw_figure2, points_csv, points_of
 from slicebank.benchmark.figure3 import SHOWN_WINDOWS, draw_figure3, slices_to_show
 from slicebank.benchmark.label_rules import Answers, answers_of
 from slicebank.benchmark.page import PAGE, page_markdown
@@ -121,13 +121,14 @@ def run_benchmark(
 
 def write_folder(out: Path) -> None:
     """Writes tables, Figure 2 and the page of all tasks in a folder, from what is kept of them."""
-    results, figures = [], {}
+    results: list[TaskResult] = []
+    figures: dict[str, dict[str, str]] = {}
     for path in sorted(out.glob(f"*/{RESULTS}")):
         kept = read_json(path)
-        drawn = kept.pop("figures", [])
+        drawn = kept.pop("figures", {})
         result = TaskResult.from_dict(kept)
         results.append(result)
-        figures[result.name] = [f"{path.parent.name}/{name}" for name in drawn]
+        figures[result.name] = {f"{path.parent.name}/{name}": caption for name, caption in drawn.items()}
         tables = [table_markdown(result, columns) for _, columns in tables_of(result)]
         write_text(path.parent / "table.md", "\n\n".join(tables) + "\n")
         write_text(path.parent / "table.csv", scores_csv(result))
@@ -135,7 +136,7 @@ def write_folder(out: Path) -> None:
     if any(result.encoders for result in results):
         draw_figure2(results, out / FIGURE2)
         write_text(out / FIGURE2_DATA, points_csv(points_of(results)))
-        figures[""] = [FIGURE2]
+        figures[""] = {FIGURE2: caption_of(results)}
     write_text(out / PAGE, page_markdown(results, figures))
 
 
@@ -195,7 +196,9 @@ def _result(
                 about={"dim": card.dim, "level": card.level, "untrained": card.untrained},
             )
         )
-    labels = task.labels or tuple(rows[0].scores if rows else ())
+    # Classes of a column, and the risk that times and events become, are named by the head.
+    named = task.kind not in ("multiclass", "survival") and task.labels
+    labels = task.labels if named else tuple(rows[0].scores if rows else ())
     return TaskResult(
         name=task.name,
         title=task.title,
@@ -245,19 +248,19 @@ def _figure3(
     titles: Mapping[str, str],
     folder: Path,
     scratch: Path | None,
-) -> list[str]:
-    """Draws the chosen cases; returns the names of the figures."""
-    chosen, _ = chosen_cases(task, cases, answers)
-    attention, new = attention_of(client, trained, chosen, bags, folder)
-    drawn = []
-    for number, case in enumerate(chosen, start=1):
-        name = "figure3.svg" if len(chosen) == 1 else f"figure3-{number}.svg"
-        if not new and (folder / name).exists():
-            drawn.append(name)
-            continue
-        pictures = _pictures(dataset, case, bags, slices_to_show(attention[case.name]), scratch)
-        if draw_figure3(case.name, attention[case.name], titles, pictures, folder / name):
-            drawn.append(name)
+) -> dict[str, str]:
+    """Draws the chosen cases; returns file -> caption."""
+    attention = attention_of(client, task, trained, cases, bags, answers, folder)
+    by_name = {case.name: case for case in cases}
+    drawn = {}
+    for number, (name, told) in enumerate(attention.by_case.items(), start=1):
+        file = "figure3.svg" if len(attention.by_case) == 1 else f"figure3-{number}.svg"
+        there = not attention.new and (folder / file).exists()
+        if not there:
+            pictures = _pictures(dataset, by_name[name], bags, slices_to_show(told), scratch)
+            there = draw_figure3(name, told, titles, pictures, folder / file)
+        if there:
+            drawn[file] = f"Figure 3. Attention in case {name} ({attention.captions[name]})."
     return drawn
 
 

@@ -39,7 +39,7 @@ def table_markdown(result: TaskResult, columns: Sequence[Column]) -> str:
     lines = [["Model", *(column.heading for column in columns)], ["---"] * (len(columns) + 1)]
     for number, row in enumerate(result.encoders):
         cells = [_cell(scores[number][at], column.metric, marks[at]) for at, column in enumerate(columns)]
-        lines.append([row.title, *cells])
+        lines.append([plain_cell(row.title), *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -53,7 +53,7 @@ def published_markdown(result: TaskResult, columns: Sequence[Column]) -> str:
         scores = [Score(mean / 100, sd / 100) for mean, sd in zip(row["mean"], row["sd"], strict=True)]
         if len(columns) > len(wanted):
             scores.append(Score.average(scores))
-        lines.append([row["model"], *(_cell(score, columns[0].metric, ("", "")) for score in scores)])
+        lines.append([plain_cell(row["model"]), *(_cell(score, columns[0].metric, ("", "")) for score in scores)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) if result.published else ""
 
 
@@ -87,7 +87,13 @@ def scores_csv(result: TaskResult) -> str:
 
 def shown(value: float, metric: str) -> str:
     """A figure as tables give it: shares in hundredths with one digit, others with three significant ones."""
-    return f"{100 * value:.1f}" if metric in SHARES else f"{value:.3g}"
+    # What lies between two digits goes up, as printed tables have it.
+    return f"{100 * value + 1e-9:.1f}" if metric in SHARES else f"{value:.3g}"
+
+
+def plain_cell(text: str) -> str:
+    """A text that cannot end a cell."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _cell(score: Score, metric: str, marks: tuple[str, str]) -> str:
