@@ -33,6 +33,7 @@ class CohortCache:
         mean: (d,) float32, mean of all rows.
         distance: Length of `mean` over the root of the summed variances of the columns: how far the rows lie from zero for
             how much they differ. Infinite where they do not differ.
+        folder: Where the file is; the system's folder for temporary files where None.
     """
 
     rows: NDArray[np.float32]
@@ -41,6 +42,7 @@ class CohortCache:
     digests: dict[int, str]
     mean: NDArray[np.float32]
     distance: float
+    folder: Path | None
 
     def features(self, index: int) -> NDArray[np.float32]:
         """Returns the (N, d) rows of one bag, as pages of the file."""
@@ -88,7 +90,7 @@ def open_cohort(
         mean, squares = sums / max(1, n_rows)
         spread = float((squares - mean**2).clip(min=0).sum())
         distance = float(np.linalg.norm(mean)) / math.sqrt(spread) if 0 < spread < math.inf else math.inf
-        yield CohortCache(mapped, starts, lengths, digests, mean.astype(np.float32), distance)
+        yield CohortCache(mapped, starts, lengths, digests, mean.astype(np.float32), distance, folder)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ bags) is left out. The products are most of the work: for a row of d numbers and
 4 d w + 6 w^2 multiplications and additions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from slicebank_models.heads.abmil import AttentionHead
 from slicebank_models.heads.head import Head
 from slicebank_models.heads.scaled import ScaledHead
+from slicebank_models.training.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def published_head(head: Head) -> AttentionHead | None:
     return inner if isinstance(inner, AttentionHead) and isinstance(inner.attention, nn.Sequential) else None
 
 
-def fused_pooling(head: AttentionHead, chunks: Sequence[Chunk], offset: Tensor) -> Tensor:
+def fused_pooling(head: AttentionHead, chunks: Sequence[Chunk], offset: Tensor, workspace: Workspace) -> Tensor:
     """Returns the (B, width) sums z of eq. 3, with gradients of the head's parameters.
 
     Args:
@@ -46,14 +47,16 @@ def fused_pooling(head: AttentionHead, chunks: Sequence[Chunk], offset: Tensor) 
         chunks: Bags, together B.
         offset: (d,) that was taken from every row: small numbers lose less in bfloat16. W x + b is the same as
             W (x - offset) + (b + W offset), and that sum is formed in the precision of the parameters.
+        workspace: Holds intermediates until the backward pass is done; until then, no other pass of this thread may use it.
     """
-    pooled: Tensor = _Pooling.apply(chunks, offset, *_parameters(head))
+    pooled: Tensor = _Pooling.apply(chunks, offset, workspace, *_parameters(head))
     return pooled
 
 
-def evaluate_pooling(head: AttentionHead, chunks: Sequence[Chunk], offset: Tensor) -> Tensor:
-    """Returns what `fused_pooling` does, without gradients and keeping nothing."""
-    return _Pooling.forward(None, chunks, offset, *_parameters(head))
+def evaluate_pooling(head: AttentionHead, chunk: Chunk, offset: Tensor, workspace: Workspace) -> Tensor:
+    """Returns what `fused_pooling` does for one chunk, without gradients."""
+    with torch.no_grad():
+        return _Pooling.forward(None, [chunk], offset, workspace, *_parameters(head))
 
 
 def _parameters(head: AttentionHead) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -77,6 +80,7 @@ class _Pooling(torch.autograd.Function):
         ctx: Any,
         chunks: Sequence[Chunk],
         offset: Tensor,
+        workspace: Workspace,
         weight: Tensor,
         bias: Tensor,
         attention: Tensor,
@@ -84,55 +88,62 @@ class _Pooling(torch.autograd.Function):
         score: Tensor,
         score_bias: Tensor,
     ) -> Tensor:
-        dtype = chunks[0].rows.dtype
-        down = weight.t().to(dtype)
-        shifted = (bias + weight @ offset).to(dtype)
-        across = attention.t().to(dtype)
-        across_bias = attention_bias.to(dtype)
+        dtype, exact, width = chunks[0].rows.dtype, weight.dtype, len(weight)
+        down, shifted = weight.to(dtype).t(), (bias + weight @ offset).to(dtype)
+        across, across_bias = attention.to(dtype).t(), attention_bias.to(dtype)
+        n_rows = [len(chunk.rows) for chunk in chunks]
+        hidden_rows = torch.split(workspace.take("hidden", sum(n_rows), width, dtype), n_rows)
+        content_rows = torch.split(workspace.take("content", sum(n_rows), width, dtype), n_rows)
         pooled, kept = [], []
-        for chunk in chunks:
-            hidden = torch.addmm(shifted, chunk.rows, down).relu_()
-            content = torch.addmm(across_bias, hidden, across).tanh_()
-            logits = torch.mv(content.to(score.dtype), score[0]) + score_bias
-            weights = _softmax(logits, chunk)
-            pooled.append(_weighted_sum(hidden.to(score.dtype), weights, chunk))
-            if ctx is not None:
-                kept.append((hidden, content, weights))
+        for chunk, hidden, content in zip(chunks, hidden_rows, content_rows, strict=True):
+            wide = workspace.take("wide", len(hidden), width, exact)
+            torch.addmm(shifted, chunk.rows, down, out=hidden).relu_()
+            torch.addmm(across_bias, hidden, across, out=content).tanh_()
+            weights = _softmax(torch.mv(wide.copy_(content), score[0]) + score_bias, chunk)
+            pooled.append(_weighted_sum(wide.copy_(hidden), weights, chunk))
+            kept.append((hidden, content, weights))
         if ctx is not None:
-            ctx.chunks, ctx.kept = chunks, kept
+            ctx.chunks, ctx.kept, ctx.workspace = chunks, kept, workspace
             ctx.save_for_backward(offset, attention, score)
         return torch.cat(pooled)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         offset, attention, score = ctx.saved_tensors
-        dtype = ctx.chunks[0].rows.dtype
+        dtype, exact, width = ctx.chunks[0].rows.dtype, score.dtype, len(attention)
         across, scored = attention.to(dtype), score[0].to(dtype)
+        take: Callable[..., Tensor] = ctx.workspace.take
         sums: list[Tensor] = []
         start = 0
         for chunk, (hidden, content, weights) in zip(ctx.chunks, ctx.kept, strict=True):
             pooled = gradient[start : start + len(chunk.lengths)]
             start += len(chunk.lengths)
-            d_weights = _against_rows(hidden.to(score.dtype), pooled, chunk)
+            wide = take("wide", len(hidden), width, exact)
+            d_weights = _against_rows(wide.copy_(hidden), pooled, chunk)
             d_logits = _softmax_gradient(weights, d_weights, chunk)
-            d_score = torch.mv(content.to(score.dtype).t(), d_logits)
-            d_content = torch.ops.aten.tanh_backward(torch.outer(d_logits.to(dtype), scored), content)
-            d_hidden = torch.mm(d_content, across)
+            d_score = torch.mv(wide.copy_(content).t(), d_logits)
+            d_content, d_hidden = (
+                take("d_content", len(hidden), width, dtype),
+                take("d_hidden", len(hidden), width, dtype),
+            )
+            torch.outer(d_logits.to(dtype), scored, out=d_content)
+            torch.ops.aten.tanh_backward.grad_input(d_content, content, grad_input=d_content)
+            torch.mm(d_content, across, out=d_hidden)
             _add_weighted(d_hidden, weights.to(dtype), pooled.to(dtype), chunk)
-            d_hidden = torch.ops.aten.threshold_backward(d_hidden, hidden, 0)
+            torch.ops.aten.threshold_backward.grad_input(d_hidden, hidden, 0, grad_input=d_hidden)
             found = (
-                torch.mm(d_hidden.t(), chunk.rows).to(score.dtype),
-                d_hidden.sum(dim=0, dtype=score.dtype),
-                torch.mm(d_content.t(), hidden).to(score.dtype),
-                d_content.sum(dim=0, dtype=score.dtype),
+                torch.mm(d_hidden.t(), chunk.rows).to(exact),
+                d_hidden.sum(dim=0, dtype=exact),
+                torch.mm(d_content.t(), hidden).to(exact),
+                d_content.sum(dim=0, dtype=exact),
                 d_score,
                 d_logits.sum().reshape(1),
             )
             sums = list(found) if not sums else [total.add_(part) for total, part in zip(sums, found, strict=True)]
         d_weight, d_bias, d_attention, d_attention_bias, d_score, d_score_bias = sums
         d_weight.addr_(d_bias, offset)
-        ctx.kept = None
-        return None, None, d_weight, d_bias, d_attention, d_attention_bias, d_score.unsqueeze(0), d_score_bias
+        ctx.kept = ctx.chunks = None
+        return None, None, None, d_weight, d_bias, d_attention, d_attention_bias, d_score.unsqueeze(0), d_score_bias
 
 
 def _softmax(logits: Tensor, chunk: Chunk) -> Tensor:

@@ -101,7 +101,8 @@ class FoldTraining:
         generator.manual_seed(seed)
         seed_dropout(self.head, generator)
         self._fused = published_head(self.head)
-        self._dtype = rows.product_dtype
+        if self._fused is not None:
+            rows.prepare_products()
         self._optimiser = torch.optim.AdamW(
             self.head.parameters(), lr=recipe.training.lr, weight_decay=recipe.training.weight_decay
         )
@@ -172,40 +173,39 @@ class FoldTraining:
         self.head.eval()
         found = []
         with torch.no_grad():
-            for chunk in self._rows.chunks([(case.index, None) for case in cases], self._dtype_of_rows):
-                if self._fused is not None:
-                    found.append(self._classified(evaluate_pooling(self._fused, [chunk], self._rows.offset)))
-                else:
-                    found.append(self._plain(chunk, None).logits)
+            bags = [(case.index, None) for case in cases]
+            if self._fused is not None:
+                for chunk in self._rows.product_chunks(bags, kept=False):
+                    pooled = evaluate_pooling(self._fused, chunk, self._rows.offset, self._rows.workspace)
+                    found.append(self._classified(pooled))
+            else:
+                found = [self._plain(chunk, None).logits for chunk in self._rows.stored_chunks(bags)]
         return torch.cat(found)
-
-    @property
-    def _dtype_of_rows(self) -> torch.dtype | None:
-        return self._dtype if self._fused is not None else None
 
     def _step(self, places: list[int], draws: RowDraws) -> float:
         """One optimiser step; returns its loss."""
         targets = self._targets[places]
         bags = [(self._train[place].index, draws.rows(place)) for place in places]
-        chunks = self._rows.chunks(bags, self._dtype_of_rows)
         self._optimiser.zero_grad()
         task = self._recipe.task
         answers = max(1, n_answers(task, targets))
         if self._fused is not None:
-            logits = self._classified(fused_pooling(self._fused, list(chunks), self._rows.offset))
-            loss = loss_of(task, logits, targets, self._weights) / answers
-            torch.autograd.backward([loss])
-            total = float(loss.detach())
+            chunks = list(self._rows.product_chunks(bags, kept=True))
+            logits = self._classified(fused_pooling(self._fused, chunks, self._rows.offset, self._rows.workspace))
+            total = self._backward(logits, targets, answers)
         elif task.kind is TaskKind.SURVIVAL:
             # A case's loss depends on all cases at risk with it, so every chunk waits for the others.
-            logits = torch.cat([self._plain(chunk, None).logits for chunk in chunks])
-            loss = loss_of(task, logits, targets, self._weights) / answers
-            torch.autograd.backward([loss])
-            total = float(loss.detach())
+            logits = torch.cat([self._plain(chunk, None).logits for chunk in self._rows.stored_chunks(bags)])
+            total = self._backward(logits, targets, answers)
         else:
-            total = self._chunk_by_chunk(chunks, targets, answers)
+            total = self._chunk_by_chunk(self._rows.stored_chunks(bags), targets, answers)
         self._optimiser.step()
         return total
+
+    def _backward(self, logits: Tensor, targets: Tensor, answers: int) -> float:
+        loss = loss_of(self._recipe.task, logits, targets, self._weights) / answers
+        torch.autograd.backward([loss])
+        return float(loss.detach())
 
     def _chunk_by_chunk(self, chunks: Iterator[Chunk], targets: Tensor, answers: int) -> float:
         """Adds up the gradients of the batch's loss one chunk after the other, so that one chunk's intermediates are kept."""

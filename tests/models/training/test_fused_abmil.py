@@ -13,8 +13,10 @@ from slicebank_models.heads.packed import bag_softmax, bag_sum
 from slicebank_models.heads.scaled import ScaledHead
 from slicebank_models.heads.scan import ScanHead
 from slicebank_models.training.fused_abmil import Chunk, evaluate_pooling, fused_pooling, published_head
+from slicebank_models.training.workspace import Workspace
 
 DIM, WIDTH = 12, 8
+WORKSPACE = Workspace(torch.device("cpu"))
 EVEN, UNEVEN = ((7, 7), (7,)), ((3, 9, 1), (5,))
 
 
@@ -43,6 +45,10 @@ def plainly(module: AttentionHead, lengths: Sequence[Sequence[int]], given: Tens
     return bag_sum(hidden * weights.unsqueeze(1), sizes)
 
 
+def evaluated(module: AttentionHead, parts: Sequence[Chunk], offset: Tensor) -> Tensor:
+    return torch.cat([evaluate_pooling(module, part, offset, WORKSPACE) for part in parts])
+
+
 def gradients(module: AttentionHead, pooled: Tensor) -> list[Tensor]:
     module.zero_grad()
     torch.autograd.backward([(pooled * torch.arange(pooled.numel()).reshape(pooled.shape).sin()).sum()])
@@ -55,11 +61,11 @@ def test_sums_and_gradients_are_those_of_torch_in_float64(lengths: tuple[tuple[i
     module, given = head(torch.float64), rows(lengths, torch.float64)
     offset = given.mean(dim=0)
     expected = plainly(module, lengths, given)
-    found = fused_pooling(module, chunks(lengths, given - offset), offset)
+    found = fused_pooling(module, chunks(lengths, given - offset), offset, WORKSPACE)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
-    torch.testing.assert_close(evaluate_pooling(module, chunks(lengths, given - offset), offset), found)
+    torch.testing.assert_close(evaluated(module, chunks(lengths, given - offset), offset), found)
     wanted = gradients(module, plainly(module, lengths, given))
-    got = gradients(module, fused_pooling(module, chunks(lengths, given - offset), offset))
+    got = gradients(module, fused_pooling(module, chunks(lengths, given - offset), offset, WORKSPACE))
     assert len(got) == len(wanted) == 6
     for one, other in zip(got, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
@@ -75,18 +81,16 @@ def test_bfloat16_stays_near_float32_even_far_from_zero(lengths: tuple[tuple[int
     exact = gradients(module.double(), plainly(module, lengths, given.double()))
     module.float()
     rounded = chunks(lengths, (given - offset).bfloat16())
-    got = gradients(module, fused_pooling(module, rounded, offset))
-    torch.testing.assert_close(
-        evaluate_pooling(module, rounded, offset), plainly(module, lengths, given), rtol=0.03, atol=0.3
-    )
+    got = gradients(module, fused_pooling(module, rounded, offset, WORKSPACE))
+    torch.testing.assert_close(evaluated(module, rounded, offset), plainly(module, lengths, given), rtol=0.03, atol=0.3)
     for one, other in zip(got, exact, strict=True):
         assert torch.linalg.norm(one - other) <= 0.05 * torch.linalg.norm(other) + 1e-3
 
 
 def test_a_bag_does_not_depend_on_its_neighbours() -> None:
     module, given = head(), rows(UNEVEN)
-    together = evaluate_pooling(module, chunks(UNEVEN, given), torch.zeros(DIM))
-    alone = evaluate_pooling(module, chunks(((9,),), given[3:12]), torch.zeros(DIM))
+    together = evaluated(module, chunks(UNEVEN, given), torch.zeros(DIM))
+    alone = evaluated(module, chunks(((9,),), given[3:12]), torch.zeros(DIM))
     torch.testing.assert_close(together[1], alone[0])
 
 
