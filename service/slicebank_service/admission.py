@@ -20,7 +20,8 @@ from slicebank_store.types import JobKind, JobState
 
 # Jobs that wait for the embed workers, and those that wait for the trainer.
 EMBED_KINDS = (JobKind.EMBED, JobKind.IMPORT)
-TRAIN_KINDS = (JobKind.TRAIN,)
+TRAIN_KINDS = (JobKind.TRAIN, JobKind.EVALUATE)
+PREDICT_KINDS = (JobKind.PREDICT,)
 
 # A count is used again for this long: hundreds of uploads a second cost one query, and overshoot the limit by as many.
 _KEEP_S = 1.0

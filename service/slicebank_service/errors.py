@@ -25,6 +25,7 @@ ServiceError
 │   ├── UnknownBag
 │   ├── BagNotReady         its job is still at work; carries the job
 │   ├── UnknownPrediction
+│   ├── UnknownEvaluation
 │   ├── UnknownPlot
 │   ├── UnknownUpload
 │   └── PredictionNotReady  its job is still at work; carries the job
@@ -236,6 +237,12 @@ class UnknownPrediction(UnknownThing):
     """The project has no such prediction."""
 
     code = "unknown_prediction"
+
+
+class UnknownEvaluation(UnknownThing):
+    """No such evaluation in the project."""
+
+    code = "unknown_evaluation"
 
 
 class UnknownPlot(UnknownThing):

@@ -59,6 +59,7 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "unknown_bag": 404,
         "bag_not_ready": 404,
         "unknown_prediction": 404,
+        "unknown_evaluation": 404,
         "unknown_plot": 404,
         "unknown_upload": 404,
         "prediction_not_ready": 404,

@@ -75,3 +75,32 @@ def _recipe_of_scans(card: EncoderCard, volume: VolumeSpec, precision: str) -> R
         # Read back once, so that 1 and 1.0 in two cards are one recipe.
         volume=VolumeSpec.from_dict(volume.as_dict()).as_dict(),
     )
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What differs between the recipe of a bag and the one that is read, by name: "windows lung, not abdomen and lung; ..."."""
+    named = [
+        f"{_NAMES.get(name, name)} {_shown(one.get(name))}, not {_shown(other.get(name))}"
+        for name in dict.fromkeys([*one, *other])
+        if one.get(name) != other.get(name)
+    ]
+    return "; ".join(named) or "nothing"
+
+
+_NAMES: Mapping[str, str] = {
+    "weights_digest": "weights",
+    "input_kind": "input",
+    "pipeline_version": "pipeline version",
+    "volume": "volume",
+}
+_DIGEST_SHOWN = 12
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        windows = [f"{item['name']} ({item['low']:g} to {item['high']:g} HU)" for item in value]
+        return " and ".join(windows) or "none"
+    if isinstance(value, Mapping):
+        return "otherwise" if value else "none"
+    text = "none" if value is None or value == "" else str(value)
+    return text[:_DIGEST_SHOWN] if len(text) == 64 else text

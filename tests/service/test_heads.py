@@ -48,8 +48,16 @@ def test_a_head_is_trained_on_stored_bags(api: Api, world: World, make_bags: Mak
         "name": "lesions",
         "task": {"kind": "binary", "labels": ["lesion"]},
         "training": {**job.params["training"], "folds": 2, "lr": 1e-4},
+        "head": {**job.params["head"], "architecture": "abmil", "width": 256},
+        "protocol": {**job.params["protocol"], "pooling": "largest", "calibration": "temperature", "splits": None},
         "cases": [
-            {"bag_id": bag.bag_id, "patient": bag.patient, "target": [bags.index(bag) % 2]}
+            {
+                "bag_ids": [bag.bag_id],
+                "patient": bag.patient,
+                "target": [bags.index(bag) % 2],
+                "unit": bag.series_uid,
+                "site": "",
+            }
             for bag in sorted(bags, key=lambda bag: bag.series_uid)
         ],
         "encoder": ENCODER,
@@ -72,7 +80,7 @@ def test_labels_by_study_and_patient(api: Api, world: World, make_bags: MakeBags
     job = world.catalogue.jobs.get("default", accepted["job_id"])
     assert job is not None
     expected = {bag.bag_id: [int(index < 2)] for index, bag in enumerate(bags)}
-    assert {case["bag_id"]: case["target"] for case in job.params["cases"]} == expected
+    assert {case["bag_ids"][0]: case["target"] for case in job.params["cases"]} == expected
     assert "P0" not in str(job.params), "patients are hashed on entry"
 
 
@@ -87,8 +95,8 @@ def test_a_study_means_its_largest_series(
     rows = [["study_uid", "x"], [small["study_uid"], 1], *([bag.study_uid, i % 2] for i, bag in enumerate(bags))]
     response = train(api, rows)
     cases = api.app.state.context.catalogue.jobs.get("default", response.json()["job_id"]).params["cases"]
-    assert large["bag_id"] in {case["bag_id"] for case in cases}
-    assert small["bag_id"] not in {case["bag_id"] for case in cases}
+    assert [large["bag_id"]] in [case["bag_ids"] for case in cases]
+    assert small["bag_id"] not in {bag_id for case in cases for bag_id in case["bag_ids"]}
 
 
 def test_multilabel_and_multiclass(api: Api, world: World, make_bags: MakeBags) -> None:
@@ -141,7 +149,13 @@ def test_multilabel_and_multiclass(api: Api, world: World, make_bags: MakeBags) 
         ("GOOD", {"task": {"kind": "binary", "labels": {"lesion": 1}}}, 422, "bad_task"),
         ("GOOD", {"\ud800": 1}, 422, "invalid_request"),
         ("GOOD", {"training": {"folds": 20}}, 422, "too_few_patients"),
-        ("GOOD", {"task": {"kind": "regression"}}, 422, "bad_task"),
+        ("GOOD", {"task": {"kind": "survival"}}, 422, "bad_task"),
+        ("GOOD", {"head": {"architecture": "oracle"}}, 422, "bad_training_value"),
+        ("GOOD", {"head": {"depth": 3}}, 422, "unknown_training_key"),
+        ("GOOD", {"protocol": {"pooling": "median"}}, 422, "bad_training_value"),
+        ("GOOD", {"protocol": {"site_column": "hospital"}}, 422, "bad_training_value"),
+        ("GOOD", {"protocol": {"splits": {"a": 1}}}, 422, "bad_splits"),
+        ("GOOD", {"encoder": "external:nobody"}, 422, "no_label_matches"),
         ("GOOD", {"task": {}}, 422, "bad_task"),
         ("GOOD", {"task": {"kind": "binary", "labels": ["other"]}}, 422, "bad_task"),
         ("GOOD", {"task": {"kind": "binary", "labels": ["a\x00b"]}}, 422, "bad_task"),

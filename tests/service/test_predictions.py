@@ -76,6 +76,7 @@ def test_a_prediction_from_a_stored_bag(
     answer = response.json()
     assert (answer["head_id"], answer["bag_id"], answer["series_uid"]) == (head, bag.bag_id, bag.series_uid)
     assert answer["outputs"] == [{"label": "lesion", "probability": 0.75, "logit": 1.1, "fold_std": 0.05}]
+    assert answer["series"] == [{"series_uid": bag.series_uid, "bag_id": bag.bag_id}]
     for part in ("rows", "slices"):
         assert sum(item["weight"] for item in answer["attention"][part]) == pytest.approx(1.0)
     assert answer["attention"]["rows"][0].keys() == {
@@ -197,7 +198,10 @@ def test_a_kept_series_gets_its_bag_made(
         ({"series_uid": "1.2.3"}, 404, "unknown_series"),
         ({"study_uid": "1.2.3"}, 404, "unknown_series"),
         ({"bag_id": "0" * 32}, 404, "unknown_bag"),
-        ({"cohort": ["1.2.3"]}, 422, "invalid_request"),
+        ({"cohort": []}, 422, "invalid_request"),
+        ({"cohort": ["../x"]}, 422, "invalid_request"),
+        ({"cohort": [{"series_uid": "1.2", "bag_id": "3"}]}, 422, "invalid_request"),
+        ({"cohort": ["1.2.3"], "bag_id": "3"}, 422, "invalid_request"),
     ],
 )
 def test_questions_that_make_no_sense(trained: Api, body: dict[str, Any], status: int, code: str) -> None:

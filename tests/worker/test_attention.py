@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slicebank_models.heads.ensemble import HeadPrediction
+from slicebank_models.heads.answers import HeadPrediction, Output
 from slicebank_store.bags import Bag
 from slicebank_store.recipe import RecipeWindow
 from slicebank_store.types import BagLevel
 from slicebank_worker.errors import WindowMissing
-from slicebank_worker.jobs.predict import attention_json
+from slicebank_worker.jobs.attention import Attended, attention_json, percentiles
 from slicebank_worker.jobs.windows import rows_of_windows
 
 WINDOWS = (RecipeWindow("abdomen", -175, 275), RecipeWindow("lung", -1500, 500))
@@ -39,6 +39,10 @@ def bag(kept: list[int], *, scan: bool = False) -> Bag:
     )
 
 
+def whole(bag: Bag, series_uid: str = "1.2") -> Attended:
+    return Attended(series_uid, bag, np.arange(len(bag.features)))
+
+
 def test_rows_of_windows() -> None:
     assert rows_of_windows(bag([0, 1, 3]), None).tolist() == [0, 1, 2, 3, 4, 5]
     assert rows_of_windows(bag([0, 1, 3]), ["lung"]).tolist() == [1, 3, 5]
@@ -49,7 +53,7 @@ def test_rows_of_windows() -> None:
 
 def test_attention_by_row_and_slice() -> None:
     weights = np.array([0.1, 0.2, 0.05, 0.05, 0.2, 0.4])
-    told = attention_json(bag([0, 1, 3]), np.arange(6), HeadPrediction((), weights, np.log(weights)))
+    told = attention_json([whole(bag([0, 1, 3]))], HeadPrediction((), weights, np.log(weights)))
     assert [row["slice_index"] for row in told["rows"]] == [0, 0, 1, 1, 3, 3]
     assert told["rows"][5] == {
         "row": 5,
@@ -60,13 +64,43 @@ def test_attention_by_row_and_slice() -> None:
         "z_mm": 15.0,
         "weight": 0.4,
         "logit": float(np.log(0.4)),
+        "percentile": pytest.approx(100 * 5.5 / 6, abs=1e-3),
     }
     assert [(item["slice_index"], item["rank"]) for item in told["slices"]] == [(0, 2), (1, 3), (3, 1)]
     assert [item["weight"] for item in told["slices"]] == pytest.approx([0.3, 0.1, 0.6])
 
 
 def test_a_scan_level_bag_has_no_slices_to_name() -> None:
-    told = attention_json(bag([0, 1], scan=True), np.arange(1), HeadPrediction((), np.ones(1), np.zeros(1)))
+    told = attention_json([whole(bag([0, 1], scan=True))], HeadPrediction((), np.ones(1), np.zeros(1)))
     assert told["slices"] == []
     (row,) = told["rows"]
     assert (row["slice_index"], row["window"], row["z_mm"], row["weight"]) == (-1, None, 7.0, 1.0)
+
+
+def test_percentile_ranks() -> None:
+    # scipy.stats.percentileofscore(..., kind="mean") of each.
+    assert percentiles(np.array([1.0, 3.0, 3.0, 7.0])).tolist() == [12.5, 50.0, 50.0, 87.5]
+
+
+def test_attention_over_several_series_names_them() -> None:
+    weights = np.array([0.1, 0.2, 0.3, 0.4])
+    told = attention_json(
+        [whole(bag([2]), "1.1"), whole(bag([2]), "1.2")],
+        HeadPrediction((), weights, np.log(weights)),
+    )
+    assert [(row["series_uid"], row["slice_index"], row["row"]) for row in told["rows"]] == [
+        ("1.1", 2, 0), ("1.1", 2, 1), ("1.2", 2, 0), ("1.2", 2, 1),
+    ]  # fmt: skip
+    assert [(item["series_uid"], item["rank"], item["percentile"]) for item in told["slices"]] == [
+        ("1.1", 2, 25.0), ("1.2", 1, 75.0),
+    ]  # fmt: skip
+    assert [item["weight"] for item in told["slices"]] == pytest.approx([0.3, 0.7])
+
+
+def test_attention_of_each_label() -> None:
+    outputs = (Output("a", 0.5, 0.0, 0.1), Output("b", 0.5, 0.0, 0.1))
+    by_label = np.array([[0.25, 0.75], [0.5, 0.5]])
+    answer = HeadPrediction(outputs, by_label.mean(axis=0), np.zeros(2), by_label, np.log(by_label))
+    told = attention_json([whole(bag([4]))], answer)
+    assert [(item["label"], item["weights"]) for item in told["labels"]] == [("a", [0.25, 0.75]), ("b", [0.5, 0.5])]
+    assert "labels" not in attention_json([whole(bag([4]))], HeadPrediction(outputs, np.ones(2) / 2, np.zeros(2)))

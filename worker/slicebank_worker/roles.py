@@ -24,6 +24,7 @@ from slicebank_worker.engine.series import SeriesEncoder
 from slicebank_worker.feeding import start_engine
 from slicebank_worker.gauge import Gauge
 from slicebank_worker.jobs.embed import Embedder
+from slicebank_worker.jobs.evaluate import Evaluator
 from slicebank_worker.jobs.imports import Importer, takes_study_in
 from slicebank_worker.jobs.outcome import JobRunner
 from slicebank_worker.jobs.predict import Predictor
@@ -62,7 +63,12 @@ def open_role(runtime: Runtime, role: Role) -> Iterator[RoleService]:
     if role is Role.TRAIN:
         # Small matrices gain little from more, and an embed worker may need the other half.
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
-        yield RoleService(Trainer(runtime).run, concurrency=1, describe=_plain_status(runtime, role))
+        trainer, evaluator = Trainer(runtime), Evaluator(runtime)
+
+        def learn(hold: Hold) -> bool:
+            return (evaluator if hold.lease.job.kind is JobKind.EVALUATE else trainer).run(hold)
+
+        yield RoleService(learn, concurrency=1, describe=_plain_status(runtime, role))
     elif role is Role.PREDICT:
         # Answers take milliseconds: one core leaves the others to embedding and training.
         torch.set_num_threads(1)

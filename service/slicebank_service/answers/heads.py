@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from slicebank_service.answers.times import iso, iso_or_none
 from slicebank_store.catalogue import HeadRecord
+from slicebank_store.catalogue.promotions import Promotion
 
 
 class HeadView(BaseModel):
@@ -26,6 +27,8 @@ class HeadView(BaseModel):
     recipe_digest: str
     task: dict[str, Any]
     training: dict[str, Any]
+    head: dict[str, Any]
+    protocol: dict[str, Any]
     metrics: dict[str, Any] | None
     n_cases: int
     training_data_deleted: bool
@@ -44,10 +47,20 @@ class HeadVersion(BaseModel):
     created_at: str
 
 
+class HeadPromotion(BaseModel):
+    """That a name came to mean a version; `reason` is trained, promoted, rolled_back or deleted."""
+
+    head_id: str
+    version: int
+    reason: str
+    promoted_at: str
+
+
 class HeadDetail(HeadView):
-    """One version with its siblings."""
+    """One version with its siblings, and what the name has meant, oldest first."""
 
     versions: list[HeadVersion]
+    promotions: list[HeadPromotion]
 
 
 class HeadPage(BaseModel):
@@ -74,8 +87,8 @@ def head_view(head: HeadRecord) -> HeadView:
     return HeadView(**_shown(head))
 
 
-def head_detail(head: HeadRecord, versions: Sequence[HeadRecord]) -> HeadDetail:
-    """Shows a head version with its siblings, newest first."""
+def head_detail(head: HeadRecord, versions: Sequence[HeadRecord], promotions: Sequence[Promotion]) -> HeadDetail:
+    """Shows a head version with its siblings, newest first, and the history of its name."""
     siblings = [
         HeadVersion(
             head_id=item.head_id,
@@ -86,7 +99,13 @@ def head_detail(head: HeadRecord, versions: Sequence[HeadRecord]) -> HeadDetail:
         )
         for item in versions
     ]
-    return HeadDetail(**_shown(head), versions=siblings)
+    past = [
+        HeadPromotion(
+            head_id=item.head_id, version=item.version, reason=item.reason.value, promoted_at=iso(item.promoted_at)
+        )
+        for item in promotions
+    ]
+    return HeadDetail(**_shown(head), versions=siblings, promotions=past)
 
 
 def _shown(head: HeadRecord) -> dict[str, Any]:
@@ -103,6 +122,8 @@ def _shown(head: HeadRecord) -> dict[str, Any]:
         "recipe_digest": head.recipe_digest,
         "task": head.task,
         "training": head.training,
+        "head": head.head,
+        "protocol": head.protocol,
         "metrics": head.metrics,
         "n_cases": head.n_cases,
         "training_data_deleted": head.training_data_deleted,

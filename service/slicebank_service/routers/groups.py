@@ -6,8 +6,13 @@ import asyncio
 from typing import Annotated
 
 import anyio.to_thread
-from fastapi import APIRouter, BackgroundTasks, Query, Request
+from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
 
+from slicebank_service.answers.group_predictions import (
+    GroupPredictions,
+    group_predictions_csv,
+    group_predictions_view,
+)
 from slicebank_service.answers.groups import (
     CaseGivenUp,
     GroupAsked,
@@ -59,12 +64,28 @@ async def get_group(
     deadline = loop.time() + min(wait, context.settings.max_wait_seconds)
     with waiting_uncounted(request):
         while True:
-            view = await anyio.to_thread.run_sync(_show, context, group_id)
+            view = await anyio.to_thread.run_sync(show_group, context, group_id)
             left = deadline - loop.time()
             if view.state == "finished" or left <= 0 or await request.is_disconnected():
                 return view
             # News of jobs do not say which group they are of, so a group is looked at from time to time.
             await asyncio.sleep(min(left, context.settings.poll_seconds))
+
+
+@router.get("/{group_id}/predictions")
+def group_predictions(context: Ctx, group_id: Identifier) -> GroupPredictions:
+    """Lists what a head said of each case, without attention; cases that were refused or failed say why."""
+    _find(context, group_id)
+    return group_predictions_view(context.catalogue.predictions.of_group(context.project, group_id))
+
+
+@router.get("/{group_id}/predictions.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+def group_predictions_table(context: Ctx, group_id: Identifier) -> Response:
+    """Gives the same as a table: a row a case, columns of each label."""
+    _find(context, group_id)
+    text = group_predictions_csv(context.catalogue.predictions.of_group(context.project, group_id))
+    saved = f'attachment; filename="{group_id}-predictions.csv"'
+    return Response(text, media_type="text/csv", headers={"Content-Disposition": saved})
 
 
 @router.post("/{group_id}/jobs")
@@ -75,7 +96,7 @@ def join_group(context: Ctx, group_id: Identifier, joining: JobsJoining) -> Grou
     if missing:
         raise UnknownJob(f"There is no job {min(missing)[:40]}: see the list of jobs.")
     context.catalogue.groups.join(context.project, group_id, joining.case, joining.job_ids)
-    return _show(context, group_id)
+    return show_group(context, group_id)
 
 
 @router.post("/{group_id}/refusals")
@@ -84,7 +105,7 @@ def give_up_case(context: Ctx, group_id: Identifier, given_up: CaseGivenUp) -> G
     check_case(context, group_id, given_up.case)
     sentence = "the sender could not send this case; mend its row and submit the table again"
     context.catalogue.groups.refuse(context.project, group_id, given_up.case, given_up.code, sentence)
-    return _show(context, group_id)
+    return show_group(context, group_id)
 
 
 @router.post("/{group_id}/cancel")
@@ -98,7 +119,7 @@ def cancel_group(context: Ctx, background: BackgroundTasks, group_id: Identifier
     uploads = {job.staging for job in stopped if job.staging is not None and not job.running}
     # After the answer: the files of thousands of uploads take a while.
     background.add_task(remove_uploads, context, sorted(uploads))
-    return _show(context, group_id)
+    return show_group(context, group_id)
 
 
 @router.post("/{group_id}/retry", status_code=202)
@@ -108,7 +129,7 @@ def retry_group(context: Ctx, group_id: Identifier) -> GroupView:
     queued = context.catalogue.groups.retry(context.project, group_id, staged=context.staging.exists)
     for job in queued[:_DISPATCHED]:
         dispatch(context.catalogue, context.queue, job.kind, job.job_id, job.priority)
-    return _show(context, group_id)
+    return show_group(context, group_id)
 
 
 def _find(context: Context, group_id: str) -> GroupRecord:
@@ -118,7 +139,12 @@ def _find(context: Context, group_id: str) -> GroupRecord:
     return group
 
 
-def _show(context: Context, group_id: str) -> GroupView:
+def show_group(context: Context, group_id: str) -> GroupView:
+    """A group as it stands.
+
+    Raises:
+        UnknownGroup: the project has no such group.
+    """
     group = _find(context, group_id)
     progress = context.catalogue.groups.progress(context.project, group_id)
     return group_view(group, progress, list(context.catalogue.groups.failures(context.project, group_id)))

@@ -8,30 +8,25 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from slicebank_models.cards import EncoderCard
-from slicebank_models.errors import BadTask, BadTrainingValue
+from slicebank_models.heads.head_spec import HeadSpec
+from slicebank_models.heads.protocol import ProtocolSpec
 from slicebank_models.heads.spec import TaskSpec, TrainingSpec
-from slicebank_models.heads.targets import Case, check_cases, resolve_targets
+from slicebank_models.heads.targets import check_cases
 from slicebank_models.registry import DEFAULT_ENCODER
 from slicebank_service.admission import TRAIN_KINDS
 from slicebank_service.answers.head_tables import predictions_csv
 from slicebank_service.answers.heads import HeadAccepted, HeadDetail, HeadPage, HeadView, head_detail, head_view
-from slicebank_service.cohorts.cases import Matched, match_bags
-from slicebank_service.cohorts.table import read_labels
-from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
-from slicebank_service.errors import HeadNotReady, NoLabelMatches, SomeUnmatched
-from slicebank_service.recipes import recipe_of
+from slicebank_service.cohorts.preparing import cases_as_params, check_windows, prepare_cohort, with_pseudonyms
+from slicebank_service.cohorts.reading import what_is_read
+from slicebank_service.context import ENCODER_PATTERN, ID_PATTERN, Context, Ctx, Identifier
+from slicebank_service.errors import HeadNotReady
 from slicebank_service.removal import remove_files
 from slicebank_store.catalogue import HeadRecord, NewHead
 from slicebank_store.dispatching import dispatch
 from slicebank_store.errors import UnknownHead
-from slicebank_store.recipe import Recipe
-from slicebank_store.types import JSON, BagLevel, HeadState
+from slicebank_store.types import JSON, HeadState
 
 router = APIRouter(prefix="/heads", tags=["heads"])
-
-# Keys named in an error: enough to see the pattern, short enough to read.
-_UNMATCHED_SHOWN = 20
 
 
 class HeadRequest(BaseModel):
@@ -40,9 +35,9 @@ class HeadRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=ID_PATTERN, description="Groups versions; the first trained one is what the name means.")
-    encoder: str = Field(DEFAULT_ENCODER, pattern=ID_PATTERN, description="Encoder whose bags it reads.")
+    encoder: str = Field(DEFAULT_ENCODER, pattern=ENCODER_PATTERN, description="Encoder whose bags it reads.")
     task: dict[str, Any] = Field(
-        description="{kind: binary|multilabel|multiclass, labels: [...]}; labels may be left out."
+        description="{kind: binary|multilabel|multiclass|regression|survival, labels: [...]}; labels may be left out."
     )
     labels: str | list[dict[str, Any]] | list[list[Any]] = Field(
         description="CSV text or rows; first column series_uid, study_uid or patient, the rest labels."
@@ -50,7 +45,13 @@ class HeadRequest(BaseModel):
     training: dict[str, Any] = Field(
         default_factory=dict, description="Settings that differ from the paper's protocol."
     )
-    strict: bool = Field(False, description="Refuse if any row of the labels names no stored bag.")
+    head: dict[str, Any] = Field(
+        default_factory=dict, description="Architecture and sizes; the published head if left out."
+    )
+    protocol: dict[str, Any] = Field(
+        default_factory=dict, description="How it is judged: splits, repeats, pooling, calibration, intervals."
+    )
+    strict: bool = Field(False, description="Refuse if any row of the labels names no stored bag, or has no label.")
 
 
 @router.post("", status_code=202)
@@ -58,32 +59,53 @@ def create_head(context: Ctx, request: HeadRequest) -> HeadAccepted:
     """Trains a new version of a head on stored bags; everything that can be wrong is said before a job is made."""
     context.admission.check_queue(TRAIN_KINDS)
     training = TrainingSpec.parse(request.training)
+    spec = HeadSpec.parse(request.head)
+    protocol = with_pseudonyms(context, ProtocolSpec.parse(request.protocol))
     task = TaskSpec.parse(request.task)
-    if not all(label.isprintable() for label in task.labels):
-        raise BadTask("the labels of a task must be printable text")
-    card = context.registry.get(request.encoder)
-    recipe = recipe_of(card)
-    _check_windows(training, recipe)
-    table = read_labels(request.labels, max_rows=context.settings.max_label_rows)
-    targets = resolve_targets(table, task)
-    matched = match_bags(context, table.key, targets.by_key, recipe.digest)
-    _check_matches(matched, card.id, strict=request.strict)
-    cases = [Case(index, case.bag.patient, case.target) for index, case in enumerate(matched.cases)]
-    warnings = check_cases(cases, targets.task, training)
+    reading = what_is_read(context, request.encoder)
+    check_windows(training, reading)
+    cohort = prepare_cohort(
+        context,
+        request.labels,
+        task,
+        reading,
+        pooling=protocol.pooling,
+        site_column=protocol.site_column,
+        strict=request.strict,
+    )
+    warnings = check_cases(cohort.cases, cohort.task, training)
+    matched = cohort.matched
     head, job = context.catalogue.heads.create(
         NewHead(
             project=context.project,
             name=request.name,
-            encoder=card.id,
-            level=BagLevel(card.level.value),
-            dim=card.dim,
-            recipe=recipe.as_dict(),
-            recipe_digest=recipe.digest,
-            task=targets.task.as_dict(),
+            encoder=reading.encoder,
+            level=reading.level,
+            dim=reading.dim,
+            recipe=reading.recipe.as_dict(),
+            recipe_digest=reading.recipe.digest,
+            task=cohort.task.as_dict(),
             training=training.as_dict(),
-            series_uids=tuple(case.bag.series_uid for case in matched.cases),
+            head=spec.as_dict(),
+            # Given splits may be as long as the cohort; the report keeps what was used.
+            protocol={**protocol.as_dict(), "splits": None},
+            n_cases=len(matched.cases),
+            series_uids=tuple(bag.series_uid for bag in matched.bags),
+            patients={bag.series_uid: bag.patient for bag in matched.bags},
         ),
-        params=train_params(request.name, targets.task, training, recipe, card, matched),
+        params={
+            "name": request.name,
+            "task": cohort.task.as_dict(),
+            "training": training.as_dict(),
+            "head": spec.as_dict(),
+            "protocol": protocol.as_dict(),
+            "cases": cases_as_params(matched.cases),
+            "encoder": reading.encoder,
+            "recipe_digest": reading.recipe.digest,
+            "level": reading.level.value,
+            "dim": reading.dim,
+            "windows": reading.windows,
+        },
         manifest={},
     )
     dispatch(context.catalogue, context.queue, job.kind, job.job_id, job.priority)
@@ -102,7 +124,7 @@ def create_head(context: Ctx, request: HeadRequest) -> HeadAccepted:
 def list_heads(
     context: Ctx,
     name: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
-    encoder: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+    encoder: Annotated[str | None, Query(pattern=ENCODER_PATTERN)] = None,
     state: HeadState | None = None,
     promoted: bool | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -119,7 +141,10 @@ def list_heads(
 def get_head(context: Ctx, head: Identifier) -> HeadDetail:
     """Shows the version that an id names, or the promoted one of a name."""
     found = find_head(context, head)
-    return head_detail(found, context.catalogue.heads.versions(context.project, found.name))
+    heads = context.catalogue.heads
+    return head_detail(
+        found, heads.versions(context.project, found.name), heads.promotions(context.project, found.name)
+    )
 
 
 @router.delete("/{head}", status_code=204)
@@ -136,6 +161,13 @@ def delete_head(context: Ctx, head: Identifier) -> Response:
 def promote_head(context: Ctx, head: Identifier) -> HeadView:
     """Makes a version what its name means."""
     return head_view(context.catalogue.heads.promote(context.project, find_head(context, head).head_id))
+
+
+@router.post("/{head}/rollback")
+def roll_head_back(context: Ctx, head: Identifier) -> HeadView:
+    """Makes a name mean the version that it meant before; again, the one before that."""
+    name = find_head(context, head).name
+    return head_view(context.catalogue.heads.roll_back(context.project, name))
 
 
 @router.get("/{head}/predictions.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
@@ -165,6 +197,24 @@ def find_head(context: Context, name_or_id: str) -> HeadRecord:
     return head
 
 
+def ready_head(context: Context, name_or_id: str) -> HeadRecord:
+    """The trained version that an id or a name means.
+
+    Raises:
+        UnknownHead: the project has neither.
+        HeadNotReady: it is not trained; carries its job.
+    """
+    head = find_head(context, name_or_id)
+    if head.state is HeadState.READY:
+        return head
+    what = "is still being trained; wait for" if head.state is HeadState.TRAINING else f"is {head.state.value}; see"
+    raise HeadNotReady(
+        f"version {head.version} of head {head.name} {what} job {head.job_id}",
+        job_id=head.job_id,
+        state=head.state.value,
+    )
+
+
 def _report(context: Context, name_or_id: str) -> tuple[HeadRecord, JSON]:
     head = find_head(context, name_or_id)
     report = context.catalogue.heads.report(context.project, head.head_id)
@@ -179,53 +229,3 @@ def _report(context: Context, name_or_id: str) -> tuple[HeadRecord, JSON]:
 
 def _saved_as(filename: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="{filename}"'}
-
-
-def train_params(
-    name: str, task: TaskSpec, training: TrainingSpec, recipe: Recipe, card: EncoderCard, matched: Matched
-) -> JSON:
-    """What a train job is to do, as its worker reads it.
-
-    `cases` holds one object a bag: `bag_id`, `patient` (pseudonym) and `target`, a list of one answer a label: 0, 1 or null; for a
-    multiclass task the one index of the class, or null.
-    """
-    return {
-        "name": name,
-        "task": task.as_dict(),
-        "training": training.as_dict(),
-        "cases": [
-            {"bag_id": case.bag.bag_id, "patient": case.bag.patient, "target": list(case.target)}
-            for case in matched.cases
-        ],
-        "encoder": card.id,
-        "recipe_digest": recipe.digest,
-        "level": card.level.value,
-        "dim": card.dim,
-        "windows": [window.name for window in recipe.windows],
-    }
-
-
-def _check_windows(training: TrainingSpec, recipe: Recipe) -> None:
-    known = [window.name for window in recipe.windows]
-    unknown = [name for name in training.windows or () if name not in known]
-    if unknown and not known:
-        raise BadTrainingValue(f"the bags of {recipe.encoder} have one row a scan and no windows; leave windows out")
-    if unknown:
-        raise BadTrainingValue(
-            f"the bags of {recipe.encoder} have no window {', '.join(unknown)[:200]}; they have {', '.join(known)}"
-        )
-
-
-def _check_matches(matched: Matched, encoder: str, *, strict: bool) -> None:
-    shown = list(matched.unmatched[:_UNMATCHED_SHOWN])
-    if not matched.cases:
-        raise NoLabelMatches(
-            f"none of the {len(matched.unmatched)} rows of the labels names a bag of {encoder}; upload the series first, "
-            "wait for their jobs, and check that the first column holds what its name says",
-            unmatched=shown,
-        )
-    if strict and matched.unmatched:
-        raise SomeUnmatched(
-            f"{len(matched.unmatched)} rows of the labels name no bag of {encoder}; upload those series, or leave out strict",
-            unmatched=shown,
-        )

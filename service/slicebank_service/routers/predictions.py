@@ -7,47 +7,60 @@ from typing import Annotated, Self
 
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from slicebank_service.admission import PREDICT_KINDS
+from slicebank_service.answers.groups import GroupView
 from slicebank_service.answers.jobs import job_view
-from slicebank_service.answers.predictions import PredictionPending, PredictionView, prediction_view
-from slicebank_service.asking import Subject, subject_of_bag, subject_of_series, subject_of_study
+from slicebank_service.answers.predictions import PredictionPending, PredictionView, json_answer, prediction_json
+from slicebank_service.asking import Subject, question, subject_of_bag, subject_of_series, subject_of_study
+from slicebank_service.cohorts.asking_many import MOST_CASES, AskedCase, ask_cohort
 from slicebank_service.context import ID_PATTERN, Context, Ctx, Identifier
 from slicebank_service.errors import (
     DependencyFailed,
-    HeadNotReady,
     PredictionFailed,
     PredictionNotReady,
     UnknownPrediction,
 )
-from slicebank_service.routers.heads import find_head
+from slicebank_service.routers.groups import show_group
+from slicebank_service.routers.heads import ready_head
 from slicebank_service.routers.jobs import show
 from slicebank_service.waiting import wait_until_final
-from slicebank_store.catalogue import HeadRecord, JobRecord, NewJob, PredictionRecord
+from slicebank_store.catalogue import HeadRecord, JobRecord, PredictionRecord
 from slicebank_store.dispatching import dispatch
-from slicebank_store.identity import prediction_id as prediction_id_of
-from slicebank_store.types import HeadState, JobKind, JobState
+from slicebank_store.types import JobState
 
 router = APIRouter(tags=["predictions"])
 
 
-class PredictionRequest(BaseModel):
-    """What a head is asked about: exactly one of the three."""
+class PredictionRequest(AskedCase):
+    """What a head is asked about: exactly one of the four."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    series_uid: str | None = Field(None, pattern=ID_PATTERN)
-    study_uid: str | None = Field(None, pattern=ID_PATTERN)
-    bag_id: str | None = Field(None, pattern=ID_PATTERN)
+    cohort: list[Annotated[str, Field(pattern=ID_PATTERN)] | AskedCase] | None = Field(
+        None,
+        min_length=1,
+        max_length=MOST_CASES,
+        description="Series UIDs, or objects of series_uid, study_uid or bag_id.",
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if sum(value is not None for value in (self.series_uid, self.study_uid, self.bag_id)) != 1:
-            raise ValueError("give exactly one of series_uid, study_uid and bag_id")
+        one = [value for value in (self.series_uid, self.study_uid, self.bag_id, self.cohort) if value is not None]
+        if len(one) != 1:
+            raise ValueError("give exactly one of series_uid, study_uid, bag_id and cohort")
         return self
 
+    @property
+    def cases(self) -> list[AskedCase]:
+        """The cohort's."""
+        return [AskedCase(series_uid=item) if isinstance(item, str) else item for item in self.cohort or ()]
 
-@router.post("/heads/{head}/predictions", response_model=PredictionView, responses={202: {"model": PredictionPending}})
+
+@router.post(
+    "/heads/{head}/predictions",
+    response_model=PredictionView,
+    responses={202: {"model": PredictionPending | GroupView}},
+)
 async def ask_head(
     context: Ctx,
     request: Request,
@@ -55,11 +68,16 @@ async def ask_head(
     head: Identifier,
     wanted: PredictionRequest,
     wait: Annotated[float | None, Query(ge=0, description="Seconds to wait for the answer.")] = None,
-) -> PredictionView | Response:
-    """Asks a head about a series, a study or a bag: 200 with the answer, 202 with its job where a bag must be made first."""
+) -> Response:
+    """Asks a head about a series, a study or a bag: 200 with the answer, 202 with its job where a bag must be made first.
+
+    About a cohort: 202 with a group of jobs.
+    """
+    if wanted.cohort is not None:
+        return await anyio.to_thread.run_sync(_ask_cohort, context, head, wanted.cases)
 
     def ask() -> tuple[Subject, PredictionRecord | JobRecord]:
-        version = _ready_head(context, head)
+        version = ready_head(context, head)
         subject = _subject(context, version, wanted)
         return subject, _answer_or_job(context, version, subject)
 
@@ -69,15 +87,22 @@ async def ask_head(
         patience = (0.0 if subject.waits_for else context.settings.prediction_wait_seconds) if wait is None else wait
         found = await _outcome(context, request, found, patience)
     if isinstance(found, PredictionRecord):
-        return prediction_view(found, rule=subject.rule)
+        return json_answer(prediction_json(found, rule=subject.rule))
     pending = await anyio.to_thread.run_sync(_pending, context, found, subject)
-    return Response(pending.model_dump_json(), status_code=202, media_type="application/json")
+    return json_answer(pending.model_dump_json(), status_code=202)
 
 
-@router.get("/predictions/{prediction_id}")
-def get_prediction(context: Ctx, prediction_id: Identifier) -> PredictionView:
+def _ask_cohort(context: Context, head: str, cases: list[AskedCase]) -> Response:
+    context.admission.check_queue(PREDICT_KINDS)
+    version = ready_head(context, head)
+    group = ask_cohort(context, version, cases)
+    return json_answer(show_group(context, group.group_id).model_dump_json(), status_code=202)
+
+
+@router.get("/predictions/{prediction_id}", response_model=PredictionView)
+def get_prediction(context: Ctx, prediction_id: Identifier) -> Response:
     """Shows a prediction."""
-    return prediction_view(_find(context, prediction_id))
+    return json_answer(prediction_json(_find(context, prediction_id)))
 
 
 @router.get(
@@ -98,18 +123,6 @@ def attention_png(
     return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
-def _ready_head(context: Context, name_or_id: str) -> HeadRecord:
-    head = find_head(context, name_or_id)
-    if head.state is HeadState.READY:
-        return head
-    what = "is still being trained; wait for" if head.state is HeadState.TRAINING else f"is {head.state.value}; see"
-    raise HeadNotReady(
-        f"version {head.version} of head {head.name} {what} job {head.job_id}",
-        job_id=head.job_id,
-        state=head.state.value,
-    )
-
-
 def _subject(context: Context, head: HeadRecord, wanted: PredictionRequest) -> Subject:
     if wanted.bag_id is not None:
         return subject_of_bag(context, head, wanted.bag_id)
@@ -119,22 +132,11 @@ def _subject(context: Context, head: HeadRecord, wanted: PredictionRequest) -> S
 
 
 def _answer_or_job(context: Context, head: HeadRecord, subject: Subject) -> PredictionRecord | JobRecord:
-    wanted = prediction_id_of(context.project, head.head_id, subject.bag_id)
-    known = context.catalogue.predictions.get(context.project, wanted)
+    new = question(context.project, head, subject)
+    known = context.catalogue.predictions.get(context.project, new.prediction_id or "")
     if known is not None:
         return known
-    job = context.catalogue.jobs.create(
-        NewJob(
-            project=context.project,
-            kind=JobKind.PREDICT,
-            series_uid=subject.series_uid,
-            bag_id=subject.bag_id,
-            head_id=head.head_id,
-            prediction_id=wanted,
-            waits_for=subject.waits_for,
-            params={"head_id": head.head_id, "bag_id": subject.bag_id},
-        )
-    )
+    job = context.catalogue.jobs.create(new)
     if job.state is JobState.QUEUED and job.waits_for is None:
         dispatch(context.catalogue, context.queue, job.kind, job.job_id, job.priority)
     return job

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, func, select
 
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.paging import fetch_page
@@ -64,6 +64,19 @@ class Bags:
                 connection, query, created_at=bags.c.created_at, identifier=bags.c.bag_id, limit=limit, cursor=cursor
             )
         return Page([to_record(BagRecord, row) for row in rows], following)
+
+    def recipes(self, project: str, encoder: str, *, limit: int = 8) -> tuple[BagRecord, ...]:
+        """One bag of each recipe under which an encoder has bags, at most `limit`."""
+        one = (
+            select(func.min(bags.c.bag_id))
+            .where(bags.c.project == project, bags.c.encoder == encoder)
+            .group_by(bags.c.recipe_digest)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            ids = connection.execute(one).scalars().all()
+            query = select(bags).where(bags.c.project == project, bags.c.bag_id.in_(ids)).order_by(bags.c.bag_id)
+            return tuple(to_record(BagRecord, row) for row in connection.execute(query).mappings())
 
     def current(
         self,

@@ -18,6 +18,7 @@ from slicebank_models.heads.targets import Case
 from slicebank_models.training.train_head import train_head
 from slicebank_store.bags import read_bag
 from slicebank_store.blobs.keys import head_key
+from slicebank_store.catalogue import Catalogue
 from slicebank_store.catalogue.jobs import HeadOutcome
 from slicebank_store.catalogue.records import BagRecord
 from slicebank_store.types import JSON
@@ -73,7 +74,7 @@ class Trainer:
         params = job.params
         head_id = job.head_id or ""
         training = TrainingSpec.parse(params["training"])
-        records = [self._bags(job.project, case) for case in params["cases"]]
+        records = bags_of_cases(self._runtime.catalogue, job.project, params["cases"])
         cases = [
             Case(index, case["patient"], tuple(case["target"]), case.get("unit", ""), case.get("site", ""))
             for index, case in enumerate(params["cases"])
@@ -111,7 +112,7 @@ class Trainer:
         series = {record.bag_id: record.series_uid for case in records for record in case}
         report = {
             **trained.report,
-            "cases": [{**case, "series_uid": series[case["bag_id"]]} for case in params["cases"]],
+            "cases": [{**case, "series_uid": series[bag_ids_of(case)[0]]} for case in params["cases"]],
         }
         metrics = {
             name: report[name]
@@ -131,12 +132,24 @@ class Trainer:
             self._runtime.blobs.delete(key)
         return committed
 
-    def _bags(self, project: str, case: JSON) -> list[BagRecord]:
-        """The bags of a case whose rows are laid end to end."""
-        return [self._bag(project, bag_id) for bag_id in case.get("bag_ids") or [case["bag_id"]]]
 
-    def _bag(self, project: str, bag_id: str) -> BagRecord:
-        record = self._runtime.catalogue.bags.get(project, bag_id)
-        if record is None:
-            raise BagMissing(f"bag {bag_id} of the cohort was deleted; train again without it")
-        return record
+def bag_ids_of(case: JSON) -> list[str]:
+    """Ids of the bags of a case whose rows are laid end to end; jobs of older versions name one."""
+    return list(case.get("bag_ids") or [case["bag_id"]])
+
+
+def bags_of_cases(catalogue: Catalogue, project: str, cases: Sequence[JSON]) -> list[list[BagRecord]]:
+    """The bags of each case.
+
+    Raises:
+        BagMissing: one was deleted.
+    """
+    found: list[list[BagRecord]] = []
+    for case in cases:
+        found.append([])
+        for bag_id in bag_ids_of(case):
+            record = catalogue.bags.get(project, bag_id)
+            if record is None:
+                raise BagMissing(f"bag {bag_id} of the cohort was deleted; ask again without it")
+            found[-1].append(record)
+    return found
