@@ -178,6 +178,8 @@ HTTP_STATUS: Mapping[str, int] = MappingProxyType(
         "bad_key": 422,
         "bad_cursor": 422,
         "bad_bag": 500,
+        "bad_foreign_bag": 422,
+        "bag_conflict": 409,
         "bad_pixels": 500,
         "slice_not_kept": 500,
         "unknown_series": 404,

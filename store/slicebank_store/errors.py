@@ -14,6 +14,8 @@ StoreError
 ├── BadKey                  a blob key, id or name of a forbidden form
 ├── BadCursor               a page cursor this catalogue did not give
 ├── BadBag                  a bag file that is not as the format says, or rows that cannot make one
+├── BadForeignBag           a bag made elsewhere that is not taken
+├── BagConflict             the series has another bag of this encoder, or the encoder rows of another kind
 ├── BadPixels               kept pixels that are not as the format says
 │   └── SliceNotKept        the slice was not decodable when the pixels were kept
 ├── UnknownSeries           no such series in the project
@@ -135,6 +137,18 @@ class BadBag(StoreError):
     """A bag file that breaks the format, or rows that cannot make a bag."""
 
     code = "bad_bag"
+
+
+class BadForeignBag(StoreError):
+    """A bag made elsewhere is not taken: no known layout, damaged, or with something in it that nobody should open."""
+
+    code = "bad_foreign_bag"
+
+
+class BagConflict(StoreError):
+    """The series has another bag of this encoder, or the encoder's bags have rows of another kind."""
+
+    code = "bag_conflict"
 
 
 class BadPixels(StoreError):
