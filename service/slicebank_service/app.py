@@ -39,6 +39,7 @@ from slicebank_service.routers import (
     on_embedded,
     predictions,
     reports,
+    result_objects,
     series,
     uploads,
     workers,
@@ -66,6 +67,7 @@ _BEARER = HTTPBearer(auto_error=False, description="The API key, or the administ
 # Bodies that are streamed to disk and counted there: methods, and patterns of paths.
 _STREAMING = (
     ("POST", "/v1/series"),
+    ("POST", "/v1/bags"),
     ("POST", "/v1/uploads"),
     ("PATCH", "/v1/uploads/[^/]+"),
     ("POST", "/dicomweb/studies(/[^/]+)?"),
@@ -193,6 +195,7 @@ def create_app(
         on_embedded,
         predictions,
         reports,
+        result_objects,
         workers,
     ):
         app.include_router(module.router, prefix="/v1", dependencies=[Security(_BEARER)])

@@ -12,6 +12,7 @@ from slicebank_service.recipes import differences
 from slicebank_store.catalogue import BagRecord, HeadRecord, NewJob
 from slicebank_store.dispatching import dispatch
 from slicebank_store.errors import UnknownSeries
+from slicebank_store.external import is_external
 from slicebank_store.identity import prediction_id
 from slicebank_store.recipe import Recipe
 from slicebank_store.types import JSON, JobKind, Priority
@@ -90,11 +91,16 @@ def subject_of_series(
 
     Raises:
         UnknownSeries: no such series.
+        UnknownBag: the head reads bags made elsewhere, and the series has none.
         PixelsNotKept: there is neither bag nor job nor pixels to make one from.
     """
     bags = context.catalogue.bags.current(context.project, recipe_digest=head.recipe_digest, series_uids=[series_uid])
     if bags:
         return stored_subject(bags, rule)
+    if is_external(head.encoder):
+        raise UnknownBag(
+            f"Series {series_uid[:64]} has no bag of {head.encoder}, and none can be made here: bring one by POST /v1/bags."
+        )
     submitted = context.catalogue.submissions.submit_kept(
         context.project,
         series_uid,

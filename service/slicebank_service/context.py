@@ -31,6 +31,7 @@ from slicebank_store.workers import WorkerStatus
 # DESIGN: ids of any kind. Rust's regex, which pydantic uses, takes `$` as the very end.
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 # Encoders, those of bags made elsewhere too: `external:NAME`, which no card can be called.
+EXTERNAL_PATTERN = r"^external:[A-Za-z0-9][A-Za-z0-9._-]{0,117}$"
 ENCODER_PATTERN = r"^(external:[A-Za-z0-9][A-Za-z0-9._-]{0,117}|[A-Za-z0-9][A-Za-z0-9._-]{0,127})$"
 
 # What the living workers last said; raises QueueUnavailable while the broker is away.

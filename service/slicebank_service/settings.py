@@ -60,6 +60,11 @@ class ServiceSettings(UploadSettings):
         description="Encoder of studies that come by STOW-RS or C-STORE, which cannot name one.",
     )
     intake_retain: bool = Field(False, description="Whether the pixels of those studies are kept.")
+    max_foreign_bag_bytes: int = Field(
+        512 * MEBIBYTE,
+        ge=1,
+        description="Bytes of a bag made elsewhere, as it comes and as float32; a whole-slide image of 100,000 rows of 1,024 numbers has 410 MB.",
+    )
     max_json_bytes: int = Field(
         32 * MEBIBYTE,
         ge=1,

@@ -287,7 +287,7 @@ def test_routes_are_those_of_this_version_and_no_stubs(empty_api: Api) -> None:
         "POST /groups/{group_id}/refusals", "POST /groups/{group_id}/cancel", "POST /groups/{group_id}/retry",
         "GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/events", "POST /jobs/{job_id}/cancel",
         "POST /jobs/{job_id}/retry",
-        "GET /bags", "GET /bags/{bag_id}", "DELETE /bags/{bag_id}", "GET /bags/{bag_id}/file", "POST /exports",
+        "GET /bags", "POST /bags", "GET /bags/{bag_id}", "DELETE /bags/{bag_id}", "GET /bags/{bag_id}/file", "POST /exports",
         "GET /encoders", "GET /encoders/{encoder_id}", "POST /encoders", "POST /encoders/{encoder_id}/verify", "DELETE /encoders/{encoder_id}", "GET /workers",
         "POST /heads", "GET /heads", "GET /heads/{head}", "DELETE /heads/{head}", "POST /heads/{head}/promote",
         "POST /heads/{head}/rollback", "POST /heads/{head}/evaluations", "GET /heads/{head}/evaluations",
@@ -295,5 +295,7 @@ def test_routes_are_those_of_this_version_and_no_stubs(empty_api: Api) -> None:
         "GET /groups/{group_id}/predictions", "GET /groups/{group_id}/predictions.csv",
         "GET /heads/{head}/predictions.csv", "GET /heads/{head}/splits.json",
         "GET /heads/{head}/report", "GET /heads/{head}/plots", "GET /heads/{head}/plots/{name}", "GET /predictions/{prediction_id}/report",
+        "GET /predictions/{prediction_id}/sr", "POST /predictions/{prediction_id}/sr", "GET /predictions/{prediction_id}/sc", "POST /predictions/{prediction_id}/sc",
+        "POST /predictions/{prediction_id}/push",
         "POST /heads/{head}/predictions", "GET /predictions/{prediction_id}", "GET /predictions/{prediction_id}/attention.png",
     }  # fmt: skip

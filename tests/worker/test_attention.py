@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -104,3 +106,41 @@ def test_attention_of_each_label() -> None:
     told = attention_json([whole(bag([4]))], answer)
     assert [(item["label"], item["weights"]) for item in told["labels"]] == [("a", [0.25, 0.75]), ("b", [0.5, 0.5])]
     assert "labels" not in attention_json([whole(bag([4]))], HeadPrediction(outputs, np.ones(2) / 2, np.zeros(2)))
+
+
+def elsewhere(slices: list[int]) -> Bag:
+    """A bag made elsewhere: no windows, and a slice for each row, or -1."""
+    numbers = np.array(sorted({index for index in slices if index >= 0}), np.int32)
+    return replace(
+        bag(numbers.tolist()),
+        features=np.zeros((len(slices), 3), np.float32),
+        coords=np.ones((len(slices), 2), np.float32),
+        slice_index=np.array(slices, np.int32),
+        window_index=np.full(len(slices), -1, np.int8),
+        sop_instance_uid=("",) * len(numbers),
+        windows=(),
+    )
+
+
+def test_rows_of_bags_made_elsewhere_may_lie_nowhere() -> None:
+    weights = np.array([0.25, 0.75])
+    told = attention_json([whole(elsewhere([-1, -1]))], HeadPrediction((), weights, np.log(weights)))
+    assert told["slices"] == []
+    nowhere = dict.fromkeys(("window", "sop_instance_uid", "instance_number", "z_mm"))
+    for row, weight in zip(told["rows"], weights, strict=True):
+        assert row == {**row, **nowhere, "slice_index": -1, "weight": weight}
+    assert [row["row"] for row in told["rows"]] == [0, 1]
+
+
+def test_rows_of_bags_made_elsewhere_belong_to_slices_where_the_file_said_so() -> None:
+    weights = np.array([0.25, 0.5, 0.25])
+    told = attention_json([whole(elsewhere([0, 0, 2]))], HeadPrediction((), weights, np.log(weights)))
+    assert [(row["slice_index"], row["window"], row["sop_instance_uid"]) for row in told["rows"]] == [
+        (0, None, None),
+        (0, None, None),
+        (2, None, None),
+    ]
+    assert [(item["slice_index"], item["weight"], item["rank"]) for item in told["slices"]] == [
+        (0, 0.75, 1),
+        (2, 0.25, 2),
+    ]

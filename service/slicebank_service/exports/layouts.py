@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from slicebank_store.external import folder_name
 from slicebank_store.types import BagLevel
 
 
@@ -52,11 +53,6 @@ class ExportedBag:
     created_at: float
 
 
-def folder_of(encoder: str) -> str:
-    """An encoder's id as the name of a folder: `external:NAME` becomes `external.NAME`."""
-    return encoder.replace(":", ".")
-
-
 def stem_of(layout: Layout, bag: ExportedBag) -> str:
     """The name of a bag's file without its ending.
 
@@ -72,7 +68,7 @@ def stem_of(layout: Layout, bag: ExportedBag) -> str:
 
 def files_of(layout: Layout, bag: ExportedBag) -> list[tuple[str, Content]]:
     """Paths of a bag's files below the export's folder, and what each holds."""
-    stem, encoder = stem_of(layout, bag), folder_of(bag.encoder)
+    stem, encoder = stem_of(layout, bag), folder_name(bag.encoder)
     if layout is Layout.STAMP:
         return [(f"features/{encoder}/{stem}.h5", Content.H5)]
     if layout is Layout.TRIDENT:

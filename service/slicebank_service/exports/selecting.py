@@ -15,6 +15,7 @@ from slicebank_service.exports.layouts import ExportedBag, Layout
 from slicebank_service.exports.request import ExportRequest
 from slicebank_service.recipes import recipe_of
 from slicebank_store.catalogue import BagRecord
+from slicebank_store.external import is_external
 from slicebank_store.types import JSON, BagLevel
 
 # Keys named in an error: enough to see the pattern, short enough to read.
@@ -95,7 +96,7 @@ def _of_one_recipe(context: Context, request: ExportRequest) -> tuple[BagRecord,
             f"encoder {request.encoder} has bags of {len(digests)} recipes; name one as recipe_digest: {', '.join(digests[:_SHOWN])}"
         )
     if not found:
-        if request.recipe_digest is None and not request.encoder.startswith("external:"):
+        if request.recipe_digest is None and not is_external(request.encoder):
             context.registry.get(request.encoder)
         raise NothingToExport(
             f"there is no bag of {request.recipe_digest or request.encoder}; upload series, or see GET /v1/bags for what there is"

@@ -8,18 +8,42 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 
 from slicebank_service.answers.bags import BagPage, BagView, bag_view, write_npz
 from slicebank_service.answers.files import file_response
-from slicebank_service.context import ID_PATTERN, AskedSeriesUid, AskedStudyUid, Context, Ctx, Identifier
-from slicebank_service.errors import BagNotReady, UnknownBag
+from slicebank_service.context import (
+    ENCODER_PATTERN,
+    EXTERNAL_PATTERN,
+    ID_PATTERN,
+    AskedSeriesUid,
+    AskedStudyUid,
+    Context,
+    Ctx,
+    Identifier,
+)
+from slicebank_service.errors import BagNotReady, UnknownBag, UnsupportedMedia
+from slicebank_service.intake.staged import staged
 from slicebank_service.removal import remove_files
 from slicebank_service.routers.jobs import show
 from slicebank_store.blobs import BlobReader, FileReader
 from slicebank_store.catalogue import BagRecord
 
 router = APIRouter(prefix="/bags", tags=["bags"])
+
+
+# What curl says of any file, and what says nothing, too: the bytes decide.
+_HDF5_TYPES = frozenset(
+    {
+        "application/x-hdf5",
+        "application/x-hdf",
+        "application/hdf5",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+        "",
+    }
+)
 
 
 class BagFormat(StrEnum):
@@ -34,7 +58,7 @@ def list_bags(
     context: Ctx,
     series_uid: AskedSeriesUid,
     study_uid: AskedStudyUid,
-    encoder: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+    encoder: Annotated[str | None, Query(pattern=ENCODER_PATTERN)] = None,
     recipe_digest: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
@@ -50,6 +74,57 @@ def list_bags(
         cursor=cursor,
     )
     return BagPage(items=[bag_view(bag) for bag in page.items], next_cursor=page.next_cursor)
+
+
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/x-hdf5": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def bring(
+    context: Ctx,
+    request: Request,
+    encoder: Annotated[
+        str, Query(pattern=EXTERNAL_PATTERN, description="`external:NAME`; all bags of a NAME have rows of one kind.")
+    ],
+    series_uid: Annotated[
+        str | None, Query(pattern=ID_PATTERN, description="Made up of the values where left out.")
+    ] = None,
+    study_uid: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+    patient: Annotated[
+        str | None, Query(min_length=1, max_length=256, description="PatientID; hashed on arrival.")
+    ] = None,
+) -> BagView:
+    """Takes a bag made elsewhere: HDF5 in the layout of STAMP, TRIDENT or CLAM; heads learn from it and answer about it like from our own."""
+    # Here, because they bring pydicom and numpy, and a service should answer before its first upload.
+    from slicebank_service.bringing import BroughtAs, bring_bag
+    from slicebank_service.intake.receive import receive
+
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if content_type not in _HDF5_TYPES:
+        raise UnsupportedMedia("this Content-Type is not taken here; send the HDF5 file itself as application/x-hdf5")
+    await anyio.to_thread.run_sync(context.admission.check_disks)
+    said = BroughtAs(encoder, series_uid, study_uid, patient)
+    async with staged(context) as upload:
+        received = await receive(
+            request.stream(),
+            upload.folder,
+            content_type="application/octet-stream",
+            content_encoding=request.headers.get("content-encoding", ""),
+            content_digest=request.headers.get("content-digest", ""),
+            max_bytes=context.settings.max_foreign_bag_bytes,
+            max_files=1,
+            check_room=context.admission.check_disks,
+        )
+        bag = await anyio.to_thread.run_sync(
+            bring_bag, context, received.files[0].path, said, upload.folder, limiter=context.intake_limiter
+        )
+    return bag_view(bag)
 
 
 @router.get("/{bag_id}")

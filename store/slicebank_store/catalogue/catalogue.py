@@ -9,6 +9,7 @@ from typing import Self
 from slicebank_store.catalogue.arriving import Arriving
 from slicebank_store.catalogue.backlog import Backlog
 from slicebank_store.catalogue.bags import Bags
+from slicebank_store.catalogue.bringing import Bringing
 from slicebank_store.catalogue.deletions import Deletions
 from slicebank_store.catalogue.doomed import Doomed
 from slicebank_store.catalogue.engine import Database
@@ -34,6 +35,7 @@ class Catalogue:
     Attributes:
         series: series and revisions.
         bags: bags.
+        bringing: bags made elsewhere.
         jobs: the job ledger.
         backlog: counts of unfinished jobs.
         heads: head versions.
@@ -56,6 +58,7 @@ class Catalogue:
         self._database = database
         self.series = Series(database)
         self.bags = Bags(database)
+        self.bringing = Bringing(database, clock)
         self.jobs = Jobs(database, clock)
         self.backlog = Backlog(database)
         self.heads = Heads(database, clock)

@@ -75,6 +75,16 @@ def percentiles(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return ranks
 
 
+_NOWHERE: JSON = {
+    "row": 0,
+    "slice_index": SCAN_INDEX,
+    "window": None,
+    "sop_instance_uid": None,
+    "instance_number": None,
+    "z_mm": None,
+}
+
+
 def _rows(bag: Bag, rows: NDArray[np.intp], weights: list[float], logits: list[float]) -> list[JSON]:
     if bag.level is BagLevel.SCAN:
         return [
@@ -94,13 +104,16 @@ def _rows(bag: Bag, rows: NDArray[np.intp], weights: list[float], logits: list[f
     indices, of_window, z_mm = bag.slice_index[rows].tolist(), bag.window_index[rows].tolist(), bag.z_mm.tolist()
     found = []
     for row, index, window, weight, logit in zip(rows.tolist(), indices, of_window, weights, logits, strict=True):
+        if index < 0:  # of a bag made elsewhere, which does not say
+            found.append({**_NOWHERE, "row": row, "weight": weight, "logit": logit})
+            continue
         position = bag.slice_position(index)
         found.append(
             {
                 "row": row,
                 "slice_index": index,
-                "window": windows[window],
-                "sop_instance_uid": bag.sop_instance_uid[position],
+                "window": windows[window] if window >= 0 else None,
+                "sop_instance_uid": bag.sop_instance_uid[position] or None,
                 "instance_number": bag.instance(index),
                 "z_mm": _number(z_mm[position]),
                 "weight": weight,
@@ -114,8 +127,13 @@ def _slices(bag: Bag, rows: NDArray[np.intp], weights: NDArray[np.float64]) -> l
     indices, place = np.unique(bag.slice_index[rows], return_inverse=True)
     sums = np.bincount(place, weights=weights)
     return [
-        {"slice_index": index, "sop_instance_uid": bag.sop_instance_uid[bag.slice_position(index)], "weight": weight}
+        {
+            "slice_index": index,
+            "sop_instance_uid": bag.sop_instance_uid[bag.slice_position(index)] or None,
+            "weight": weight,
+        }
         for index, weight in zip(indices.tolist(), sums.tolist(), strict=True)
+        if index >= 0
     ]
 
 
