@@ -18,7 +18,7 @@ def picture(n_slices: int, windows: tuple[str, ...], top: int, *, skipped: int |
         head="a $\\head_{v}$ v1",
         series="2.25." + "1" * 60,
         encoder="dummy (untrained)",
-        outputs=[(f"label $x^{i}$ _{i}", i / 10) for i in range(6)],
+        outputs=[f"label $x^{i}$ _{i} {i}0%" for i in range(6)],
         windows=windows,
         slice_index=slice_index,
         window_index=np.tile(np.arange(len(windows), dtype=np.int8), len(slices)),
@@ -44,5 +44,5 @@ def test_every_shape_of_a_bag_is_drawn(shown: AttentionPicture) -> None:
 
 def test_a_scan_level_bag_has_no_curve() -> None:
     one = np.array([-1], np.int32)
-    shown = AttentionPicture("h", "s", "e", [("a", 0.5)], ["None"], one, one.astype(np.int8), np.ones(1), [])
+    shown = AttentionPicture("h", "s", "e", ["a 50%"], ["None"], one, one.astype(np.int8), np.ones(1), [])
     assert Image.open(io.BytesIO(draw_attention(shown))).format == "PNG"

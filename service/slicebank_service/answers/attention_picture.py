@@ -54,7 +54,7 @@ class AttentionPicture:
         head: name and version of the head.
         series: what names the series; its end is shown when it is long.
         encoder: encoder id, with a word where it is untrained.
-        outputs: label and probability, 0 to 1.
+        outputs: each in a few words, the first one first.
         windows: names of the windows, in the order of `window_index`.
         slice_index: (N,) of each row; -1 for a scan-level bag.
         window_index: (N,) of each row.
@@ -65,7 +65,7 @@ class AttentionPicture:
     head: str
     series: str
     encoder: str
-    outputs: Sequence[tuple[str, float]]
+    outputs: Sequence[str]
     windows: Sequence[str]
     slice_index: NDArray[np.int32]
     window_index: NDArray[np.int8]
@@ -110,10 +110,9 @@ def draw_attention(picture: AttentionPicture) -> bytes:
 
 
 def _headline(area: SubFigure, picture: AttentionPicture) -> None:
-    outputs = sorted(picture.outputs, key=lambda output: -output[1])
-    words = [f"{label} {probability:.0%}" for label, probability in outputs[:_OUTPUTS_SHOWN]]
-    if len(outputs) > _OUTPUTS_SHOWN:
-        words.append(f"and {len(outputs) - _OUTPUTS_SHOWN} more")
+    words = list(picture.outputs[:_OUTPUTS_SHOWN])
+    if len(picture.outputs) > _OUTPUTS_SHOWN:
+        words.append(f"and {len(picture.outputs) - _OUTPUTS_SHOWN} more")
     area.suptitle(
         "   ·   ".join(words), x=0.01, ha="left", fontsize=16, fontweight="bold", color=_INK, parse_math=False
     )

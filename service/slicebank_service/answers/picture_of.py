@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,8 @@ from slicebank_models.cards import WeightsState
 from slicebank_models.errors import UnknownEncoder
 from slicebank_service.answers.attention_picture import AttentionPicture, PictureSlice, draw_attention
 from slicebank_service.context import Context
-from slicebank_store.bags import read_thumbnails
+from slicebank_service.reports.attended import output_text, slice_pictures
 from slicebank_store.catalogue import BagRecord, PredictionRecord
-from slicebank_store.errors import BlobMissing
 
 
 def picture_of(context: Context, prediction: PredictionRecord, top: int) -> bytes:
@@ -26,17 +26,19 @@ def picture_of(context: Context, prediction: PredictionRecord, top: int) -> byte
     """
     bag = context.catalogue.bags.get(context.project, prediction.bag_id)
     head = context.catalogue.heads.get(context.project, prediction.head_id)
-    rows: list[dict[str, Any]] = prediction.attention["rows"]
+    # Of several series that of the most slices: slices of different series share no axis.
+    rows = [row for row in prediction.attention["rows"] if _mine(prediction, row)]
     windows = list(dict.fromkeys(row["window"] for row in rows))
-    ranked = sorted(prediction.attention["slices"], key=lambda item: item["rank"])
+    ranked = sorted((item for item in prediction.attention["slices"] if _mine(prediction, item)), key=_rank)
     shown = [item for item in ranked[:top] if item["slice_index"] >= 0]
     z_mm = {row["slice_index"]: row["z_mm"] for row in rows}
-    thumbnails = _thumbnails(context, bag, [item["slice_index"] for item in shown])
+    thumbnails = slice_pictures(context, prediction, shown)
+    outputs = sorted(prediction.outputs, key=lambda output: -(output.get("probability") or 0.0))
     picture = AttentionPicture(
         head=f"{head.name} v{head.version}" if head is not None else prediction.head_id,
         series=prediction.series_uid,
         encoder=_encoder(context, bag),
-        outputs=[(output["label"], output["probability"]) for output in prediction.outputs],
+        outputs=[output_text(output) for output in outputs],
         windows=[str(window) for window in windows],
         slice_index=np.array([row["slice_index"] for row in rows], np.int32),
         window_index=np.array([windows.index(row["window"]) for row in rows], np.int8),
@@ -54,14 +56,12 @@ def picture_of(context: Context, prediction: PredictionRecord, top: int) -> byte
     return draw_attention(picture)
 
 
-def _thumbnails(context: Context, bag: BagRecord | None, slices: list[int]) -> list[bytes | None]:
-    if bag is None:
-        return [None] * len(slices)
-    try:
-        with context.blobs.open_local(bag.blob_key) as path:
-            return read_thumbnails(path, slices)
-    except BlobMissing:
-        return [None] * len(slices)
+def _mine(prediction: PredictionRecord, item: Mapping[str, Any]) -> bool:
+    return item.get("series_uid") in (None, prediction.series_uid)
+
+
+def _rank(item: Mapping[str, Any]) -> int:
+    return int(item["rank"])
 
 
 def _encoder(context: Context, bag: BagRecord | None) -> str:

@@ -35,6 +35,7 @@ class AttendedSlice:
     z_mm: float | None
     instance_number: int | None
     sop_instance_uid: str | None
+    series_uid: str
     picture: str | None
 
 
@@ -44,12 +45,12 @@ def attended_slices(context: Context, prediction: PredictionRecord, top: int) ->
     shown = [item for item in ranked if item["slice_index"] >= 0][:top]
     if not shown:
         return []
-    of_row = {(row.get("bag_id"), row["slice_index"]): row for row in prediction.attention["rows"]}
+    of_row = {(row.get("series_uid"), row["slice_index"]): row for row in prediction.attention["rows"]}
     pictures = slice_pictures(context, prediction, shown)
     most = shown[0]["weight"] or 1.0
     found = []
     for item, picture in zip(shown, pictures, strict=True):
-        row = of_row.get((item.get("bag_id"), item["slice_index"]), {})
+        row = of_row.get((item.get("series_uid"), item["slice_index"]), {})
         found.append(
             AttendedSlice(
                 rank=item["rank"],
@@ -59,6 +60,7 @@ def attended_slices(context: Context, prediction: PredictionRecord, top: int) ->
                 z_mm=row.get("z_mm"),
                 instance_number=row.get("instance_number"),
                 sop_instance_uid=item["sop_instance_uid"],
+                series_uid=item.get("series_uid") or prediction.series_uid,
                 picture=picture_address(picture),
             )
         )
@@ -68,9 +70,10 @@ def attended_slices(context: Context, prediction: PredictionRecord, top: int) ->
 def slice_pictures(context: Context, prediction: PredictionRecord, slices: Sequence[JSON]) -> list[bytes | None]:
     """JPEG of each slice, in order; None where there is none."""
     found: list[bytes | None] = [None] * len(slices)
+    bags = {item["series_uid"]: item["bag_id"] for item in prediction.about.get("series") or ()}
     by_bag: dict[str, list[int]] = {}
     for place, item in enumerate(slices):
-        by_bag.setdefault(item.get("bag_id") or prediction.bag_id, []).append(place)
+        by_bag.setdefault(bags.get(item.get("series_uid"), prediction.bag_id), []).append(place)
     for bag_id, places in by_bag.items():
         bag = context.catalogue.bags.get(context.project, bag_id)
         if bag is None:

@@ -85,14 +85,14 @@ class AttentionCurves:
         slice_index: (N,) of each row, from the lowest slice up.
         window_index: (N,) of each row.
         weights: (N,) attention; all together 1.
-        top: slices marked, the most attended first.
+        top: slices marked, by their ranks.
     """
 
     windows: Sequence[str]
     slice_index: NDArray[np.int32]
     window_index: NDArray[np.int8]
     weights: NDArray[np.float64]
-    top: Sequence[int]
+    top: Mapping[int, int]
 
 
 def attention_figure(curves: AttentionCurves) -> Figure | None:
@@ -133,10 +133,10 @@ def attention_figure(curves: AttentionCurves) -> Figure | None:
     return figure
 
 
-def _mark_ranks(axes: Axes, top: Sequence[int], n_slices: int) -> None:
+def _mark_ranks(axes: Axes, top: Mapping[int, int], n_slices: int) -> None:
     """Writes the ranks above their slices; neighbours climb so that none covers another."""
     last_in_lane: list[int] = []
-    for slice_index, rank in sorted((slice_index, rank) for rank, slice_index in enumerate(top, start=1)):
+    for slice_index, rank in sorted((slice_index, rank) for rank, slice_index in top.items()):
         free = (lane for lane, last in enumerate(last_in_lane) if slice_index - last >= n_slices * _RANK_WIDTH)
         lane = next(free, len(last_in_lane))
         last_in_lane[lane : lane + 1] = [slice_index]

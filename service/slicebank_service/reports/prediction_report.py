@@ -44,7 +44,9 @@ def prediction_report(context: Context, prediction: PredictionRecord, top: int) 
     report = (context.catalogue.heads.report(context.project, prediction.head_id) if head is not None else None) or {}
     slices = attended_slices(context, prediction, top)
     columns = [key for key in _COLUMNS if any(output.get(key) is not None for output in prediction.outputs)]
-    marked = [item.slice_index for item in slices]
+    # Ranks of the list below: slices of other series are not in the figure.
+    marked = {item.rank: item.slice_index for item in slices if item.series_uid == prediction.series_uid}
+    shares = [row["weight"] for row in prediction.attention["rows"]]
     return render(
         "prediction.html",
         headline=headline(prediction.outputs),
@@ -56,11 +58,11 @@ def prediction_report(context: Context, prediction: PredictionRecord, top: int) 
         columns=["label", *(_COLUMNS[key] for key in columns)],
         rows=[[output["label"], *(number(output.get(key)) for key in columns)] for output in prediction.outputs],
         calibration_sentence=_calibrated(prediction.outputs, report),
-        curves=_curves(prediction, marked, None, "attention", "Attention over the slices"),
+        curves=_curves(prediction, shares, marked, "attention", "Attention over the slices"),
         by_label=[
             (label, drawn)
-            for place, label in enumerate(_labels_drawn(prediction))
-            if (drawn := _curves(prediction, marked, label, f"label{place}", f"Attention for {label}")) is not None
+            for place, (label, weights) in enumerate(_by_label(prediction))
+            if (drawn := _curves(prediction, weights, marked, f"label{place}", f"Attention for {label}")) is not None
         ],
         slices=slices,
         head_facts=_head_facts(head, report),
@@ -89,39 +91,40 @@ def _calibrated(outputs: Sequence[Mapping[str, Any]], report: JSON) -> str:
     return calibration_sentence({})
 
 
-def _labels_drawn(prediction: PredictionRecord) -> list[str]:
-    rows = prediction.attention["rows"]
-    if not rows or not isinstance(rows[0].get("labels"), Mapping):
-        return []
+def _by_label(prediction: PredictionRecord) -> list[tuple[str, list[float]]]:
+    """Attention of the most probable labels, in the order of the rows, where the head has one for each."""
+    weights = {item["label"]: item["weights"] for item in prediction.attention.get("labels") or ()}
     ranked = sorted(prediction.outputs, key=lambda output: -(output.get("probability") or 0.0))
-    return [output["label"] for output in ranked[:_LABELS_DRAWN] if output["label"] in rows[0]["labels"]]
+    return [(item["label"], weights[item["label"]]) for item in ranked[:_LABELS_DRAWN] if item["label"] in weights]
 
 
 def _curves(
-    prediction: PredictionRecord, marked: Sequence[int], label: str | None, name: str, title: str
+    prediction: PredictionRecord, weights: Sequence[float], marked: Mapping[int, int], name: str, title: str
 ) -> Markup | None:
-    """Attention as a part of the page: of all labels together, or of one."""
+    """Attention over the slices as a part of the page; of several series over those of the one with the most slices.
+
+    Args:
+        prediction: with its rows.
+        weights: attention, in the order of the rows.
+        marked: slices by their ranks.
+        name: of the figure in the page.
+        title: of the figure.
+    """
     rows: list[JSON] = prediction.attention["rows"]
     windows = list(dict.fromkeys(str(row["window"]) for row in rows))
-    # Of several series the one with the most slices: slices of different series share no axis.
-    mine = [row for row in rows if row.get("bag_id") in (None, prediction.bag_id)]
+    mine = [place for place, row in enumerate(rows) if row.get("series_uid") in (None, prediction.series_uid)]
     if not mine:
         return None
-    weights = [_weight(row, label) for row in mine]
     figure = attention_figure(
         AttentionCurves(
             windows=windows,
-            slice_index=np.array([row["slice_index"] for row in mine], np.int32),
-            window_index=np.array([windows.index(str(row["window"])) for row in mine], np.int8),
-            weights=np.array(weights, np.float64),
+            slice_index=np.array([rows[place]["slice_index"] for place in mine], np.int32),
+            window_index=np.array([windows.index(str(rows[place]["window"])) for place in mine], np.int8),
+            weights=np.array([weights[place] for place in mine], np.float64),
             top=marked,
         )
     )
     return None if figure is None else figure_markup(figure, name, title)
-
-
-def _weight(row: JSON, label: str | None) -> float:
-    return float(row["weight"] if label is None else row["labels"][label]["weight"])
 
 
 def _head_facts(head: HeadRecord | None, report: JSON) -> Rows:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import secrets
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -13,7 +14,7 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from slicebank_store.errors import PacsRefused, PacsUnavailable
-from slicebank_store.multipart_related import MalformedMultipart, RelatedParts
+from slicebank_store.multipart_related import RELATED, MalformedMultipart, RelatedParts
 from slicebank_store.pacs.asking import is_uid
 from slicebank_store.pacs.basket import SeriesBasket
 from slicebank_store.pacs.client import MOST_SERIES
@@ -127,6 +128,59 @@ class DicomWebClient:
                 parts.close()
 
         self._ask(path, {}, _INSTANCES, write)
+
+    def find_study(self, study_uid: str) -> dict[str, Any] | None:
+        """What the PACS says of a study and its patient, as DICOM JSON (PS3.18 table 10.6.3-3); None where it has no such study.
+
+        Raises:
+            PacsError: it cannot tell.
+        """
+        asked = {"StudyInstanceUID": study_uid, "includefield": "00100021", "limit": "2"}
+        for item in self._json("/studies", asked, self._deadline()):
+            if _text(item, "0020000D") == study_uid:
+                return item
+        return None
+
+    def store(self, objects: Sequence[bytes]) -> dict[str, str | None]:
+        """Sends instances by STOW-RS (PS3.18 section 10.5).
+
+        Args:
+            objects: DICOM files.
+
+        Returns:
+            SOPInstanceUIDs, with the reason (hex) of those that were not taken.
+
+        Raises:
+            PacsUnavailable: it may be asked again.
+            PacsRefused: it takes none.
+        """
+        boundary = f"slicebank-{secrets.token_hex(16)}"
+        parts = [f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode() + body for body in objects]
+        body = b"\r\n".join([*parts, f"--{boundary}--\r\n".encode()])
+        headers = {"Content-Type": f'{RELATED}; type="application/dicom"; boundary={boundary}', "Accept": _JSON}
+        try:
+            answer = self._client.post("/studies", content=body, headers=headers)
+            status = answer.status_code
+            # 202 and 409 name what was taken and what was not.
+            if status not in (httpx.codes.OK, httpx.codes.ACCEPTED, httpx.codes.CONFLICT):
+                refused = status < httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.TOO_MANY_REQUESTS
+                kind = PacsRefused if refused else PacsUnavailable
+                raise kind(f"PACS {self._name} answers {status} to what is sent to it.")
+            found = answer.json()
+        except httpx.TransportError as error:
+            raise PacsUnavailable(
+                f"PACS {self._name} does not take what is sent to it ({type(error).__name__})."
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise PacsRefused(f"PACS {self._name} does not answer in DICOM JSON: see that its URL is right.") from error
+        told = found if isinstance(found, dict) else {}
+        taken = {uid: None for item in _values(told, "00081199") if (uid := _text(item, "00081155"))}
+        failed = {
+            uid: f"{int(_number(item, '00081197') or 0):04X}"
+            for item in _values(told, "00081198")
+            if (uid := _text(item, "00081155"))
+        }
+        return {**taken, **failed}
 
     def _deadline(self) -> float:
         return time.monotonic() + self._json_s

@@ -49,11 +49,12 @@ def test_what_was_learnt_from_calibrated_or_attended_by_label_is_said(shelf: She
     head = shelf.head(written_report(LABELS))
     record = shelf.world.catalogue.predictions.get("default", shelf.answer(head, shelf.bags[0]))
     assert record is not None
-    rows = [{**row, "labels": {"lesion": {"weight": row["weight"]}}} for row in record.attention["rows"]]
+    weights = [row["weight"] for row in record.attention["rows"]]
+    by_label = [{"label": "lesion", "weights": weights[::-1], "logits": weights}]
     changed = replace(
         record,
         outputs=[{**record.outputs[0], "calibrated": True, "raw_probability": 0.81}],
-        attention={**record.attention, "rows": rows},
+        attention={**record.attention, "labels": by_label},
         about={"in_training": True, "rule": "largest", "series": []},
     )
     page = Page(_page(shelf, changed))
