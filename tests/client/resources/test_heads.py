@@ -61,6 +61,16 @@ def test_train_sends_what_was_chosen(client: Client, server: SpeakingServer, tmp
     }
 
 
+def test_head_and_protocol_are_sent_where_they_are_given(client: Client, server: SpeakingServer) -> None:
+    server.on("POST /v1/heads", STARTED)
+    client.heads.train(
+        "liver", "dummy", Task(), {"1.2": 1}, head={"architecture": "clam_sb"}, protocol={"validation": "nested"}
+    )
+    sent = server.requests[0].json
+    assert sent["head"] == {"architecture": "clam_sb"}
+    assert sent["protocol"] == {"validation": "nested"}
+
+
 def test_labels_by_key(client: Client, server: SpeakingServer) -> None:
     server.on("POST /v1/heads", STARTED)
     client.heads.train("liver", None, {"kind": "binary", "labels": ["lesion"]}, {"1.2": 1, "1.3": 0}, key="study_uid")

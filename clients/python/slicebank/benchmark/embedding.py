@@ -119,7 +119,7 @@ class Embedder:
                 path = self._dataset.files_of(case, Path(folder))
                 for encoder in encoders:
                     series = self._ask(case, encoder) if path is None else self._send(case, path, encoder)
-                    self._sent += 1
+                    self._sent += path is not None
                     if not series:
                         self._failed[case.name] = "the server has no such series"
                         return

@@ -85,8 +85,8 @@ def is_ablation(results: Sequence[TaskResult]) -> bool:
 
 def caption_of(results: Sequence[TaskResult]) -> str:
     """What the figure shows."""
-    over = "over the lesion weight of LECL, MoCo v3 as a line across" if is_ablation(results) else "of every encoder"
-    return f"Figure 2. Mean over labels {over}; bars are one deviation over the folds."
+    over = "by lesion weight of LECL; MoCo v3 is a line across" if is_ablation(results) else "by encoder"
+    return f"Figure 2. All labels together, {over}. Bars are one deviation over the folds."
 
 
 def draw_figure2(results: Sequence[TaskResult], path: Path) -> None:

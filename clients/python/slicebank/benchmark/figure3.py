@@ -89,7 +89,7 @@ def _curves(axes: Axes, curves: Mapping[str, Sequence[Sequence[float]]]) -> None
         axes.fill_between(at, weights, color=colour, alpha=0.12, linewidth=0)
     axes.set_ylim(bottom=0)
     axes.margins(x=0.01)
-    axes.legend(frameon=False, fontsize="small", loc="upper right")
+    axes.legend(frameon=False, fontsize="small", loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=4, borderpad=0.2)
     plain_axes(axes)
 
 

@@ -93,14 +93,14 @@ class Trainer:
             return
         task = self._task
         windows = windows_of(task, encoder)
-        options: JSON = {name: value for name, value in (("head", task.head), ("protocol", task.protocol)) if value}
         started = self._client.heads.train(
             f"{task.name}.{encoder.id}"[:128],
             encoder.id,
             Task(task.kind, task.labels),
             self._rows,
             {**task.training, **({"windows": list(windows)} if windows else {})},
-            **options,
+            head=task.head or None,
+            protocol=task.protocol or None,
         )
         write_json(
             note,

@@ -34,6 +34,8 @@ class HeadsResource:
         labels: Labels,
         training: Mapping[str, Any] | None = None,
         *,
+        head: Mapping[str, Any] | None = None,
+        protocol: Mapping[str, Any] | None = None,
         strict: bool = False,
         key: str = "series_uid",
     ) -> HeadTraining:
@@ -42,11 +44,15 @@ class HeadsResource:
         Args:
             name: groups the versions of a head.
             encoder: the encoder whose bags are read; None for the server's default.
-            task: kind (binary, multilabel or multiclass) and labels; without labels, all columns of the table.
+            task: kind (binary, multilabel, multiclass, regression or survival) and labels; without labels, all columns of the
+                table.
             labels: path of a CSV, CSV text, rows as mappings, or a mapping from key to label value (or to a mapping
                 from label to value). In a table, the first column is series_uid, study_uid or patient.
             training: any of lr, batch_size, max_epochs, patience, weight_decay, folds, seed, max_rows, windows and
                 test_fraction; the published protocol stands for the rest.
+            head: any of architecture, width, dropout, instance_weight and instances; the published head otherwise.
+            protocol: how it is judged: any of validation, repeats, stratify, preserve_sites, site_column, pooling, calibration,
+                bootstrap and splits.
             strict: refuse when a row has no bag, instead of leaving it out.
             key: what the keys are where labels are a mapping by key.
 
@@ -61,6 +67,8 @@ class HeadsResource:
             "task": chosen,
             "labels": labels_payload(labels, names=tuple(chosen.get("labels") or ()), key=key),
             "training": dict(training or {}),
+            **({} if head is None else {"head": dict(head)}),
+            **({} if protocol is None else {"protocol": dict(protocol)}),
             "strict": strict,
         }
         return decode(HeadTraining, self._transport.send("POST", "/v1/heads", body=body))
