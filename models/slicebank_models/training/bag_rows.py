@@ -37,6 +37,7 @@ class BagRows:
         offset: (d,) float32 that rows for products are less of: the mean row.
         product_dtype: Precision of the published head's products: bfloat16 where the device multiplies it itself and the
             rows lie near enough to zero, else float32.
+        cache: Of the cohort.
         workspace: For the steps of every fold.
     """
 
@@ -47,25 +48,25 @@ class BagRows:
         near = cache.distance <= _FARTHEST
         self.product_dtype = torch.bfloat16 if near and has_native_bfloat16(device) else torch.float32
         self.workspace = Workspace(device)
-        self._cache = cache
+        self.cache = cache
         self._stored = self._placed(torch.from_numpy(cache.rows))
         self._products: Tensor | None = None
 
     def length(self, index: int) -> int:
         """Number of rows of a bag."""
-        return self._cache.lengths[index]
+        return self.cache.lengths[index]
 
     def prepare_products(self) -> None:
         """Rounds every row once, less `offset`, to `product_dtype`, so that chunks are gathered at half the size."""
         if self.product_dtype is torch.float32 or self._products is not None:
             return
-        with tempfile.TemporaryFile(dir=self._cache.folder) as file:
-            stored = torch.from_numpy(self._cache.rows)
+        with tempfile.TemporaryFile(dir=self.cache.folder) as file:
+            stored = torch.from_numpy(self.cache.rows)
             for part in torch.split(stored, _ROWS_AT_ONCE):
                 rounded = (part - self.offset.cpu()).to(self.product_dtype)
                 file.write(rounded.view(torch.int16).numpy().data)
             file.flush()
-            bits = np.memmap(file, dtype=np.int16, mode="c", shape=self._cache.rows.shape)
+            bits = np.memmap(file, dtype=np.int16, mode="c", shape=self.cache.rows.shape)
         self._products = self._placed(torch.from_numpy(bits).view(self.product_dtype))
 
     def stored_chunks(self, bags: Wanted) -> Iterator[Chunk]:
@@ -126,7 +127,7 @@ class BagRows:
 
     def _places(self, part: Wanted, device: torch.device) -> tuple[Tensor, list[int]]:
         """Returns where the rows stand in the cohort, and how many each bag has."""
-        starts = self._cache.starts
+        starts = self.cache.starts
         where = [starts[index] + (np.arange(self.length(index)) if rows is None else rows) for index, rows in part]
         return torch.from_numpy(np.concatenate(where)).to(device), [len(rows) for rows in where]
 

@@ -2,17 +2,19 @@
 
 from slicebank_store.bags.copying import copy_bag
 from slicebank_store.bags.format import BagHeader, BagSlice, SkippedSlice
-from slicebank_store.bags.reader import Bag, read_bag, read_thumbnails
+from slicebank_store.bags.reader import Bag, BagRows, read_bag, read_bag_rows, read_thumbnails
 from slicebank_store.bags.writer import BagFile, BagWriter
 
 __all__ = [
     "Bag",
     "BagFile",
     "BagHeader",
+    "BagRows",
     "BagSlice",
     "BagWriter",
     "SkippedSlice",
     "copy_bag",
     "read_bag",
+    "read_bag_rows",
     "read_thumbnails",
 ]

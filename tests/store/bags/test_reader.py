@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from slicebank_store.bags import read_bag, read_thumbnails
+from slicebank_store.bags import read_bag, read_bag_rows, read_thumbnails
 from slicebank_store.errors import BadBag
 from slicebank_store.recipe import Recipe
 
@@ -52,8 +52,9 @@ def test_broken_bags_are_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "foreign", "w") as file:
         file["feats"] = np.zeros((2, 2), np.float32)
     for name in ("truncated", "empty", "foreign"):
-        with pytest.raises(BadBag):
-            read_bag(tmp_path / name)
+        for read in (read_bag, read_bag_rows):
+            with pytest.raises(BadBag):
+                read(tmp_path / name)
 
 
 @pytest.mark.parametrize("dataset", ["coords", "slice_index", "z_mm", "sop_instance_uid"])
@@ -71,5 +72,20 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "bag", 1)
     with h5py.File(tmp_path / "bag", "r+") as file:
         file.attrs["slicebank_format"] = 2
-    with pytest.raises(BadBag, match="format 2"):
-        read_bag(tmp_path / "bag")
+    for read in (read_bag, read_bag_rows):
+        with pytest.raises(BadBag, match="format 2"):
+            read(tmp_path / "bag")
+
+
+def test_rows_alone_are_those_of_the_whole_bag(tmp_path: Path) -> None:
+    write(tmp_path / "bag", 3, skipped=(1,))
+    rows, bag = read_bag_rows(tmp_path / "bag"), read_bag(tmp_path / "bag")
+    np.testing.assert_array_equal(rows.features, bag.features)
+    np.testing.assert_array_equal(rows.window_index, bag.window_index)
+    assert rows.windows == bag.windows
+    with h5py.File(tmp_path / "bag", "r+") as file:
+        values = file["window_index"][:-1]
+        del file["window_index"]
+        file["window_index"] = values
+    with pytest.raises(BadBag, match="length"):
+        read_bag_rows(tmp_path / "bag")

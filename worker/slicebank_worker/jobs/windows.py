@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from slicebank_store.bags import Bag
+from slicebank_store.bags import Bag, BagRows
 from slicebank_worker.errors import WindowMissing
 
 
-def rows_of_windows(bag: Bag, names: Sequence[str] | None) -> NDArray[np.intp]:
+def rows_of_windows(bag: Bag | BagRows, names: Sequence[str] | None) -> NDArray[np.intp]:
     """Rows (n) of a bag that belong to the named windows, in the bag's order; all rows where no window is named.
 
     Raises:
