@@ -34,7 +34,7 @@ class SelfAttention(nn.Module):
     def _projected(self, tokens: Tensor) -> Tensor:
         """Returns queries, keys and values, (3, b, heads, N, width / heads), of (b, N, width) tokens."""
         found: Tensor = self.qkv(self.norm(tokens))
-        return found.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return found.view(*tokens.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Returns (b, N, width) from (b, N, width) tokens."""
@@ -69,7 +69,8 @@ class SquareConvolutions(nn.Module):
         """Returns (b, N, width) from (b, N, width); the first rows, repeated, fill up the square."""
         n_rows = rows.shape[1]
         side = math.isqrt(n_rows - 1) + 1
-        square = torch.cat([rows, rows[:, : side * side - n_rows]], dim=1).transpose(1, 2).unflatten(2, (side, side))
+        square = torch.cat([rows, rows[:, : side * side - n_rows]], dim=1).transpose(1, 2)
+        square = square.reshape(len(rows), -1, side, side)
         found: Tensor = square + sum(convolution(square) for convolution in self.convolutions)
         return found.flatten(2).transpose(1, 2)[:, :n_rows]
 

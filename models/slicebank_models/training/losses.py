@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from slicebank_models.heads.head import HeadOutput
 from slicebank_models.heads.spec import TaskKind, TaskSpec
 from slicebank_models.heads.targets import Target
 
@@ -94,29 +93,6 @@ def loss_of(
         if weights is not None:
             each = each * torch.where(given == 1, weights[:, 1], weights[:, 0])
     return torch.where(known, each, 0.0).sum()
-
-
-def training_loss(
-    task: TaskSpec,
-    output: HeadOutput,
-    targets: Tensor,
-    weights: Tensor | None = None,
-    *,
-    instance_weight: float = 0.0,
-) -> Tensor:
-    """Returns what one step lowers: the mean loss per known answer, mixed with the head's own loss where it has one.
-
-    Args:
-        task: With its outputs' final names.
-        output: Of the head, given the same targets.
-        targets: (B, n) as `targets_tensor` gives them.
-        weights: See `answer_weights`.
-        instance_weight: Share of the head's own loss, `HeadSpec.instance_weight`.
-    """
-    loss = loss_of(task, output.logits, targets, weights) / max(1, n_answers(task, targets))
-    if output.loss is None:
-        return loss
-    return (1 - instance_weight) * loss + instance_weight * output.loss
 
 
 def cox_loss(risk: Tensor, time: Tensor, event: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from slicebank_models.heads.build import build_head
 from slicebank_models.heads.head_spec import Architecture, HeadSpec
 from slicebank_models.heads.packed import split
 from slicebank_models.heads.spec import TaskKind, TaskSpec
-from slicebank_models.training.losses import targets_tensor, training_loss
+from slicebank_models.training.losses import loss_of, targets_tensor
 
 N_BAGS, DIM = 100, 6
 OF_SLICES = [a for a in Architecture if a not in (Architecture.LINEAR, Architecture.MLP)]
@@ -38,8 +38,9 @@ def test_a_planted_row_is_learned_and_found(architecture: Architecture) -> None:
     answers = targets_tensor([tuple(map(float, target)) for target in targets.tolist()])
     for _ in range(30):
         optimiser.zero_grad()
-        loss = training_loss(TASK, head(rows, lengths, answers), answers, instance_weight=0.3)
-        torch.autograd.backward([loss])
+        output = head(rows, lengths, answers)
+        loss = loss_of(TASK, output.logits, answers) / answers.numel()
+        torch.autograd.backward([loss if output.loss is None else 0.7 * loss + 0.3 * output.loss])
         optimiser.step()
     rows, lengths, targets, places = planted(1)
     with torch.inference_mode():

@@ -7,15 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from slicebank_models.heads.head import HeadOutput
 from slicebank_models.heads.spec import TaskKind, TaskSpec
 from slicebank_models.training.losses import (
     answer_weights,
     cox_loss,
     loss_of,
     n_answers,
-    targets_tensor,
-    training_loss,
 )
 
 MULTILABEL = TaskSpec(TaskKind.MULTILABEL, ("a", "b"))
@@ -121,13 +118,3 @@ def test_higher_risk_means_an_earlier_event() -> None:
     right, wrong = torch.tensor([[2.0], [1.0], [0.0], [9.0]]), torch.tensor([[0.0], [1.0], [2.0], [9.0]])
     assert float(loss_of(SURVIVAL, right, targets)) < float(loss_of(SURVIVAL, wrong, targets))
     assert n_answers(SURVIVAL, targets) == 2
-
-
-def test_a_step_mixes_in_what_the_head_itself_wants() -> None:
-    targets = targets_tensor([(1, 0), (None, 1)])
-    output = HeadOutput(torch.zeros(2, 2), torch.zeros(4))
-    assert float(training_loss(MULTILABEL, output, targets)) == pytest.approx(math.log(2))
-    mixed = training_loss(MULTILABEL, output._replace(loss=torch.tensor(2.0)), targets, instance_weight=0.25)
-    assert float(mixed) == pytest.approx(0.75 * math.log(2) + 0.5)
-    nothing = training_loss(MULTILABEL, output, targets_tensor([(None, None), (None, None)]))
-    assert float(nothing) == 0
