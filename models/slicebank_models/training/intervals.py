@@ -3,13 +3,14 @@
 NumPy alone, so that a service can compare heads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slicebank_models.heads.spec import TaskSpec
-from slicebank_models.training.metrics import JSON, weighted_task_metrics
+from slicebank_models.training.metrics import JSON, metric_names, weighted_task_metrics
 from slicebank_models.training.units import Units
 
 Values = NDArray[np.float64]
@@ -19,13 +20,18 @@ LEVEL = 0.95
 LEAST_DEFINED = 0.9
 # The gap of calibration is never negative, and resampling widens it: percentiles would lie above the figure itself.
 WITHOUT_INTERVAL = frozenset({"ece"})
+MOST_GROUPS = 200  # of patients, left out in turn to see how the spread of a figure changes
 _CHUNK = 2_000_000  # weights held at once, 16 MB an array
+_NORMAL = NormalDist()
+_NOTHING = 1e-24  # a spread that is rounding alone
 
 
 def bootstrap_intervals(task: TaskSpec, units: Units, *, resamples: int, seed: int) -> JSON:
     """Returns `{metric: [low, high] or None}` at the top, and the same per label under `labels`.
 
-    They are the percentiles that enclose LEVEL of the resamplings. All units of a patient are drawn together.
+    They are bias-corrected and accelerated (Efron, JASA 1987): percentiles of the resamplings, shifted by how far the figure itself lies
+    from their middle and by how its spread changes with it. Plain percentiles hold AUROC of 60 cases 92 times of 100. All units of a
+    patient are drawn together.
 
     Args:
         task: With its outputs' names.
@@ -33,19 +39,39 @@ def bootstrap_intervals(task: TaskSpec, units: Units, *, resamples: int, seed: i
         resamples: Drawings; 0 gives None everywhere.
         seed: Of the drawings.
     """
-    top: dict[str, list[Values]] = {}
-    labels: dict[str, dict[str, list[Values]]] = {label: {} for label in task.outputs}
-    for weights in drawings(units.patients, resamples=resamples, seed=seed):
-        values = weighted_task_metrics(task, units.targets, units.outputs, weights)
-        _append(top, values.top)
-        for label, metrics in values.labels.items():
-            _append(labels[label], metrics)
+    figure = _measured(task, units, [np.ones((1, len(units)))])
+    left_out = _measured(task, units, [_without_groups(units.patients)])
+    drawn = _measured(task, units, drawings(units.patients, resamples=resamples, seed=seed))
+
+    def ends(label: str | None, name: str) -> list[float] | None:
+        key = (label, name)
+        return interval(name, float(figure[key][0]), drawn.get(key, np.zeros(0)), left_out[key])
+
+    names = metric_names(task.kind)
     return {
-        **{name: interval(name, drawn) for name, drawn in top.items()},
-        "labels": {
-            label: {name: interval(name, drawn) for name, drawn in found.items()} for label, found in labels.items()
-        },
+        **{name: ends(None, name) for name in names},
+        "labels": {label: {name: ends(label, name) for name in names} for label in task.outputs},
     }
+
+
+def _measured(task: TaskSpec, units: Units, weightings: Iterable[Values]) -> dict[tuple[str | None, str], Values]:
+    """Returns the metrics of all weightings by label (None at the top) and name."""
+    found: dict[tuple[str | None, str], list[Values]] = {}
+    for weights in weightings:
+        values = weighted_task_metrics(task, units.targets, units.outputs, weights)
+        for label, metrics in [(None, values.top), *values.labels.items()]:
+            for name, of_weights in metrics.items():
+                found.setdefault((label, name), []).append(of_weights)
+    return {key: np.concatenate(chunks) for key, chunks in found.items()}
+
+
+def _without_groups(patients: Sequence[str]) -> Values:
+    """Returns (G, n) weights that leave out each patient in turn, or each of MOST_GROUPS groups of them."""
+    numbers = {patient: at for at, patient in enumerate(dict.fromkeys(patients))}
+    groups = min(len(numbers), MOST_GROUPS)
+    of_unit = np.array([numbers[patient] % groups for patient in patients], dtype=np.int64)
+    kept: Values = (np.arange(groups)[:, None] != of_unit).astype(np.float64)
+    return kept
 
 
 def drawings(patients: Sequence[str], *, resamples: int, seed: int) -> Iterator[Values]:
@@ -62,16 +88,28 @@ def drawings(patients: Sequence[str], *, resamples: int, seed: int) -> Iterator[
         yield drawn[:, of_unit].astype(np.float64)
 
 
-def interval(name: str, drawn: Sequence[Values]) -> list[float] | None:
-    """Returns the percentile interval of a metric's (R,) chunks of resamplings, or None where there is none to give."""
-    values = np.concatenate(drawn)
-    defined = values[np.isfinite(values)]
-    if name in WITHOUT_INTERVAL or not len(defined) or len(defined) < LEAST_DEFINED * len(values):
+def interval(name: str, figure: float, drawn: Values, left_out: Values) -> list[float] | None:
+    """Returns the bias-corrected and accelerated interval of a metric, or None where there is none to give.
+
+    Args:
+        name: Of the metric.
+        figure: Of all cases.
+        drawn: (R,) of the resamplings.
+        left_out: (G,) of all cases but a patient or a group of patients each.
+    """
+    defined = drawn[np.isfinite(drawn)]
+    if name in WITHOUT_INTERVAL or not len(defined) or len(defined) < LEAST_DEFINED * len(drawn):
         return None
-    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    below = float((defined < figure).mean() + (defined == figure).mean() / 2)
+    middle = _NORMAL.inv_cdf(min(max(below, 1 / (len(defined) + 1)), 1 - 1 / (len(defined) + 1)))
+    pulls = left_out[np.isfinite(left_out)]
+    pulls = pulls.mean() - pulls if len(pulls) else np.zeros(1)
+    size = float((pulls**2).sum())
+    acceleration = float((pulls**3).sum()) / (6 * size**1.5) if size > _NOTHING else 0.0
+    places = []
+    for share in ((1 - LEVEL) / 2, (1 + LEVEL) / 2):
+        reach = middle + _NORMAL.inv_cdf(share)
+        bend = 1 - acceleration * reach
+        places.append(_NORMAL.cdf(middle + reach / bend) if bend > 0 else share)
+    low, high = np.quantile(defined, places)
     return [float(low), float(high)]
-
-
-def _append(found: dict[str, list[Values]], values: dict[str, Values]) -> None:
-    for name, drawn in values.items():
-        found.setdefault(name, []).append(drawn)

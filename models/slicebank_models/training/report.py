@@ -77,7 +77,7 @@ def report_of(
         test: What the ensemble answers for each case of the test part, calibrated as it is served.
 
     Returns:
-        `format`, `task`, `training`, `protocol`, `n_cases`, `n_units`, `n_patients`; `folds` with `mean` and `sd`; `pooled` and `test` with
+        `format`, `task`, `outputs` (names), `training`, `protocol`, `n_cases`, `n_units`, `n_patients`; `folds` with `mean` and `sd`; `pooled` and `test` with
         `intervals`; `calibration`, `curves`, `out_of_fold`, `test_predictions`, `splits`, `warnings`.
     """
     said = [probabilities(task, rows) for rows in out_of_fold]
@@ -110,7 +110,8 @@ def report_of(
     used = [cases[at] for at in sorted({*named, *splits.test})]
     return {
         "format": FORMAT,
-        "task": {**task.as_dict(), "outputs": list(task.outputs)},
+        "task": task.as_dict(),
+        "outputs": list(task.outputs),
         "training": training.as_dict(),
         "protocol": protocol.as_dict(),
         "n_cases": len(used),

@@ -6,10 +6,11 @@ its test patients are what is measured in the fold. What we write holds both; ST
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from slicebank_models.errors import BadSplits, PatientLeak
+from slicebank_models.heads.spec import TrainingSpec
 
 JSON = dict[str, Any]
 
@@ -110,6 +111,24 @@ def with_stamp_layout(splits: Mapping[str, Any]) -> JSON:
         for fold in folds
     ]
     return {**splits, "splits": stamp}
+
+
+def as_given(training: TrainingSpec, splits: Mapping[str, Any] | None) -> TrainingSpec:
+    """Returns the settings with as many folds as given splits have and no test share, for checks before training.
+
+    Args:
+        training: Settings.
+        splits: `ProtocolSpec.splits`; None leaves the settings as they are.
+
+    Raises:
+        BadSplits: See `read_splits`.
+        PatientLeak: See `read_splits`.
+    """
+    if splits is None:
+        return training
+    folds = read_splits(splits).folds
+    most = max(sum(fold.repeat == repeat for fold in folds) for repeat in {fold.repeat for fold in folds})
+    return replace(training, folds=most, test_fraction=0.0)
 
 
 def _fold(at: int, fold: object, keys: tuple[str, str, str]) -> GivenFold:

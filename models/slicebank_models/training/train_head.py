@@ -20,11 +20,13 @@ from slicebank_models.heads.targets import Case, check_cases
 from slicebank_models.training.bag_cache import CohortCache, open_cohort
 from slicebank_models.training.bag_rows import BagRows
 from slicebank_models.training.bags import BagSource, NamedBags
-from slicebank_models.training.cross_validation import Splits, plan_splits, splits_as_dict
+from slicebank_models.training.calibration import fit_calibration
+from slicebank_models.training.cross_validation import Splits, plan_splits
 from slicebank_models.training.loop import FoldOutcome, FoldTraining, Recipe
-from slicebank_models.training.metrics import over_folds, task_metrics
+from slicebank_models.training.report import report_of
 from slicebank_models.training.seeding import fold_seed
 from slicebank_models.training.side_by_side import train_side_by_side
+from slicebank_models.training.splits_file import as_given
 
 JSON = dict[str, Any]
 Progress = Callable[[int, int], bool]
@@ -89,44 +91,41 @@ def train_head(
     started = time.monotonic()
     head, protocol, device = head or HeadSpec(), protocol or ProtocolSpec(), torch.device(device)
     head = head.resolved(level, task.kind)
-    warnings = list(check_cases(cases, task, training))
+    warnings = list(check_cases(cases, task, as_given(training, protocol.splits)))
     known = [case for case in cases if any(answer is not None for answer in case.target)]
     recipe = Recipe(task, training, head, dim, level)
     with open_cohort(bags, [case.index for case in known], dim, scratch) as cache:
         known = _in_order(known, bags, cache)
         splits = plan_splits(known, task, training, protocol)
         outcomes = _train(recipe, BagRows(cache, device), known, splits, progress, device)
+        said = [
+            _logits(_alone(recipe, outcome), cache, [known[at] for at in fold.validation])
+            for fold, outcome in zip(splits.folds, outcomes, strict=True)
+        ]
+        calibration = fit_calibration(known, task, protocol.calibration, splits, said)
         states = [outcome.state for outcome in outcomes]
-        ensemble = HeadEnsemble(task, dim=dim, level=level, folds=states, head=head)
-        judged = _evaluate(cache, known, splits, outcomes, ensemble)
+        ensemble = HeadEnsemble(task, dim=dim, level=level, folds=states, head=head, calibration=calibration.served)
+        test = [ensemble.predict(cache.features(known[at].index)).outputs for at in splits.test]
         digests = {str(case.index): cache.digests[case.index] for case in known}
-    report = {
-        "task": task.as_dict(),
-        "training": training.as_dict(),
-        "head": head.as_dict(),
-        "protocol": protocol.as_dict(),
-        "dim": dim,
-        "level": level.value,
-        "n_cases": len(known),
-        "n_patients": len({case.patient for case in known}),
-        **judged,
-        "splits": splits_as_dict(splits, known),
-        "bag_digests": digests,
-        "seconds": time.monotonic() - started,
-    }
-    warnings += splits.warnings
+    judged = report_of(
+        known, task, training, protocol, splits, fits=outcomes, out_of_fold=said, calibration=calibration, test=test
+    )
     steps = min(_most_steps(splits, training))
     if steps * training.lr < SHORT_REACH:
         warnings.append(
             f"At most {steps} optimiser steps a fold at lr {training.lr:g} are few to learn from. "
             "Lower batch_size, or raise max_epochs or lr."
         )
-    warnings += [
-        f"Fold {fold['fold']}: AUROC is not defined for every label in its validation part."
-        for fold in report["folds"]
-        if any("auroc" in values and values["auroc"] is None for values in fold["labels"].values())
-    ]
-    return TrainedHead(ensemble, {**report, "warnings": warnings})
+    report = {
+        **judged,
+        "head": head.as_dict(),
+        "dim": dim,
+        "level": level.value,
+        "bag_digests": digests,
+        "seconds": time.monotonic() - started,
+        "warnings": [*warnings, *judged["warnings"]],
+    }
+    return TrainedHead(ensemble, report)
 
 
 def _in_order(cases: Sequence[Case], bags: BagSource, cache: CohortCache) -> list[Case]:
@@ -162,72 +161,18 @@ def _most_steps(splits: Splits, training: TrainingSpec) -> list[int]:
     return [training.max_epochs * math.ceil(len(fold.train) / training.batch_size) for fold in splits.folds]
 
 
-def _evaluate(
-    bags: BagSource, cases: Sequence[Case], splits: Splits, outcomes: Sequence[FoldOutcome], ensemble: HeadEnsemble
-) -> JSON:
-    """Measures each fold's head on its validation part and the ensemble on the test part."""
-    task = ensemble.task
-    folds: list[JSON] = []
-    out_of_fold: list[JSON] = []
-    pooled: list[tuple[Case, NDArray[np.float64]]] = []
-    for number, (fold, outcome) in enumerate(zip(splits.folds, outcomes, strict=True)):
-        single = HeadEnsemble(task, dim=ensemble.dim, level=ensemble.level, folds=[outcome.state], head=ensemble.head)
-        validation = [cases[at] for at in fold.validation]
-        outputs = _outputs(single, bags, validation)
-        pooled += zip(validation, outputs, strict=True)
-        out_of_fold += _rows(validation, outputs, fold=number)
-        folds.append(
-            {
-                "fold": number,
-                "repeat": fold.repeat,
-                "n_train": len(fold.train),
-                "n_validation": len(fold.validation),
-                "best_epoch": outcome.best_epoch,
-                "epochs": outcome.epochs,
-                "steps": outcome.steps,
-                "validation_loss": outcome.validation_loss,
-                "curve": {
-                    "train_loss": list(outcome.train_losses),
-                    "validation_loss": list(outcome.validation_losses),
-                },
-                **task_metrics(task, [case.target for case in validation], outputs),
-            }
-        )
-    mean, sd = over_folds(folds)
-    test = [cases[at] for at in splits.test]
-    test_outputs = _outputs(ensemble, bags, test)
-    return {
-        "folds": folds,
-        "mean": mean,
-        "sd": sd,
-        "pooled": task_metrics(task, [case.target for case, _ in pooled], np.stack([row for _, row in pooled])),
-        "test": task_metrics(task, [case.target for case in test], test_outputs) if test else None,
-        "out_of_fold": out_of_fold,
-        "test_predictions": _rows(test, test_outputs, fold=None),
-    }
+def _alone(recipe: Recipe, outcome: FoldOutcome) -> HeadEnsemble:
+    """Returns the head of one fold by itself."""
+    return HeadEnsemble(recipe.task, dim=recipe.dim, level=recipe.level, folds=[outcome.state], head=recipe.head)
 
 
-def _outputs(ensemble: HeadEnsemble, bags: BagSource, cases: Sequence[Case]) -> NDArray[np.float64]:
-    """Returns (cases, outputs) probabilities, values or risks."""
+def _logits(ensemble: HeadEnsemble, bags: BagSource, cases: Sequence[Case]) -> NDArray[np.float64]:
+    """Returns (cases, outputs) logits of probabilities, or values, or risks."""
     found = [
         [
-            output.probability if output.probability is not None else output.value
+            output.logit if output.value is None else output.value
             for output in ensemble.predict(bags.features(case.index)).outputs
         ]
         for case in cases
     ]
     return np.array(found, dtype=np.float64).reshape(len(cases), ensemble.task.n_outputs)
-
-
-def _rows(cases: Sequence[Case], outputs: NDArray[np.float64], *, fold: int | None) -> list[JSON]:
-    return [
-        {
-            "index": case.index,
-            "patient": case.patient,
-            "unit": case.unit,
-            "fold": fold,
-            "target": list(case.target),
-            "probabilities": [float(value) for value in row],
-        }
-        for case, row in zip(cases, outputs, strict=True)
-    ]

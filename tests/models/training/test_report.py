@@ -22,7 +22,7 @@ def test_a_report_says_everything_in_json(drawn: tuple[TaskKind, Drawn]) -> None
     report = made.report
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert (report["format"], report["n_cases"], report["n_units"], report["n_patients"]) == (2, 120, 120, 120)
-    assert report["task"]["outputs"] == list(TASKS[kind].outputs)
+    assert report["outputs"] == list(TASKS[kind].outputs)
     assert len(report["folds"]) == 5
     for fold in report["folds"]:
         assert set(metric_names(kind)) <= set(fold)
