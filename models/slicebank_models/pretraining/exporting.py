@@ -19,7 +19,7 @@ from slicebank_models.digest import weights_digest
 from slicebank_models.encoder_folders import CARD_FILE, CHECKSUMS_FILE, WEIGHTS_FILE, write_card
 from slicebank_models.encoders.build import build_encoder
 from slicebank_models.encoders.encoder import TRAINING_COUNTER
-from slicebank_models.errors import BadPretrainingCheckpoint
+from slicebank_models.errors import BadPretrainingCheckpoint, BadPretrainingSetting
 from slicebank_models.loading import said_when_full
 from slicebank_models.pretraining.checkpointing import PretrainingCheckpoint, load_checkpoint
 from slicebank_models.pretraining.contrastive import pretraining_card
@@ -69,6 +69,7 @@ def export_encoder(
     encoder_id: str,
     branch: str = BRANCHES[0],
     half: bool = False,
+    input_size: int | None = None,
     text: CardText = CardText(),
 ) -> EncoderCard:
     """Writes `weights.safetensors`, `card.json` and `SHA256SUMS` of a run's encoder, as `slicebank encoders add` takes them.
@@ -79,15 +80,20 @@ def export_encoder(
         encoder_id: Name of the encoder.
         branch: `base_encoder` or `momentum_encoder`.
         half: Whether matrices are stored as float16. They are rounded for good: card and digest are of what is loaded.
+        input_size: Side of the slices that the encoder shall read, pixels; that of the views where it is None. Convolutional
+            networks read any multiple of 32, and often best a larger side than that of the crops they were trained on.
         text: What the run does not know.
 
     Raises:
-        BadPretrainingCheckpoint: There is no checkpoint, it is of other tensors than its architecture has, or they are
-            not finite.
+        BadPretrainingCheckpoint: There is no checkpoint, it is of other tensors than its architecture has (at this input size),
+            or they are not finite.
+        BadPretrainingSetting: The architecture cannot read slices of this side.
         BadCard: The id is none.
     """
     checkpoint, spec = open_run(run)
-    card = replace(_draft(spec), id=encoder_id)
+    if input_size is not None and input_size % 32:
+        raise BadPretrainingSetting(f"The input size must be a multiple of 32, not {input_size}.")
+    card = replace(_draft(spec, input_size or spec.model.input_size), id=encoder_id)
     encoder = build_encoder(card)
     weights = _weights(checkpoint, branch, encoder.weights())
     stored = {name: _stored(tensor, half=half) for name, tensor in weights.items()}
@@ -140,9 +146,9 @@ def export_training_file(run: Path, out: Path) -> Path:
     return out
 
 
-def _draft(spec: PretrainingSpec) -> EncoderCard:
+def _draft(spec: PretrainingSpec, input_size: int) -> EncoderCard:
     """The card that the network was built from, with what the card of its architecture knows."""
-    card = replace(pretraining_card(spec.model), windows=spec.views.windows)
+    card = replace(pretraining_card(replace(spec.model, input_size=input_size)), windows=spec.views.windows)
     like = next((known for known in BUILTIN_CARDS if known.architecture == card.architecture), None)
     if like is None:
         return card
@@ -158,7 +164,9 @@ def _weights(checkpoint: PretrainingCheckpoint, branch: str, expected: Mapping[s
     }
     shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
     if shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
-        raise BadPretrainingCheckpoint("The checkpoint has other tensors than its architecture has in this version.")
+        raise BadPretrainingCheckpoint(
+            "The checkpoint has other tensors than its architecture has in this version and at this input size."
+        )
     if endless := next((name for name, tensor in found.items() if not torch.isfinite(tensor).all()), None):
         raise BadPretrainingCheckpoint(f"Tensor {endless} holds numbers that are not finite: the training diverged.")
     return {name: found[name] for name in expected}

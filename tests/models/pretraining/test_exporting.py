@@ -16,7 +16,7 @@ from slicebank_models.builtin import BUILTIN_CARDS
 from slicebank_models.cards import EncoderCard, WeightsState
 from slicebank_models.digest import weights_digest
 from slicebank_models.encoders.slice_encoder import SliceEncoder
-from slicebank_models.errors import BadCard, BadPretrainingCheckpoint, WeightsDigestMismatch
+from slicebank_models.errors import BadCard, BadPretrainingCheckpoint, BadPretrainingSetting, WeightsDigestMismatch
 from slicebank_models.exported_folder import exported_encoder
 from slicebank_models.loading import install_encoder, load_encoder
 from slicebank_models.pretraining.contrastive import ContrastiveModel
@@ -131,6 +131,24 @@ def test_numbers_beyond_half_precision_stay_whole(run: Run, tmp_path: Path) -> N
     torch.save(document, tmp_path / "run" / "checkpoint.pt")
     export_encoder(tmp_path / "run", tmp_path / "out", encoder_id="mine", half=True)
     assert load_file(tmp_path / "out" / "weights.safetensors")["stem.conv1.weight"][0, 0, 0, 0] == 1e6
+
+
+def test_an_encoder_may_read_larger_slices_than_its_views(run: Run, tmp_path: Path) -> None:
+    card = export_encoder(run.folder, tmp_path / "out", encoder_id="femto.large", input_size=64)
+    as_trained = export_encoder(run.folder, tmp_path / "small", encoder_id="femto.large")
+    assert (card.input_size, as_trained.input_size) == (64, 32)
+    assert card.weights_digest == as_trained.weights_digest
+    assert f"views of {as_trained.input_size} pixels" in card.notes
+    assert card.row_bytes == pytest.approx(4 * as_trained.row_bytes, rel=0.01)
+    with pytest.raises(BadPretrainingSetting, match="multiple of 32"):
+        export_encoder(run.folder, tmp_path / "odd", encoder_id="femto.odd", input_size=50)
+
+
+def test_positions_of_one_input_size_are_of_no_other(tmp_path: Path) -> None:
+    spec = spec_of("timm:test_vit")
+    folder = write_run(tmp_path / "run", spec, trained_model(spec))
+    with pytest.raises(BadPretrainingCheckpoint, match="this input size"):
+        export_encoder(folder, tmp_path / "out", encoder_id="vit.large", input_size=spec.model.input_size + 32)
 
 
 def test_a_later_export_replaces_an_earlier_one(run: Run, tmp_path: Path) -> None:

@@ -45,6 +45,15 @@ def export_pretraining(
     fp16: Annotated[
         bool, typer.Option("--fp16", help="Store matrices in half precision; rounds them.", show_default=False)
     ] = False,
+    input_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the slices that the encoder shall read, pixels; convolutional networks read any multiple of 32.",
+            show_default="that of the views",
+            min=32,
+            max=1024,
+        ),
+    ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
     description: Annotated[
         str, typer.Option(help="A sentence for those who choose an encoder.", show_default="what it was trained on")
@@ -60,8 +69,10 @@ def export_pretraining(
     from slicebank_models.pretraining.exporting import CardText, export_encoder, export_training_file, open_run
 
     console = Console(highlight=False)
-    if form is Form.MOCO and (fp16 or branch is not Branch.BASE):
-        raise typer.BadParameter("a training file holds both encoders in float32: leave --fp16 and --branch out")
+    if form is Form.MOCO and (fp16 or input_size is not None or branch is not Branch.BASE):
+        raise typer.BadParameter(
+            "a training file holds both encoders in float32 and no input size: leave --fp16, --input-size and --branch out"
+        )
     with refusals_said(console):
         checkpoint, spec = open_run(run)
         name = encoder or plain_id(spec.model.architecture, run.resolve().name)
@@ -74,11 +85,13 @@ def export_pretraining(
             console.print(f"Use it: slicebank encoders add {written}", markup=False, soft_wrap=True)
             return
         text = CardText(licence, description, paper)
-        card = export_encoder(run, folder, encoder_id=name, branch=branch.value, half=fp16, text=text)
+        card = export_encoder(
+            run, folder, encoder_id=name, branch=branch.value, half=fp16, input_size=input_size, text=text
+        )
     size = (folder / (card.weights_file or "")).stat().st_size
     console.print(
         f"Encoder [bold]{card.id}[/bold] of step {checkpoint.step:,}: {card.architecture}, {card.dim}-d, {card.parameters:,} "
-        f"parameters, {size / 1e6:.1f} MB, windows {', '.join(card.windows)}.",
+        f"parameters, {size / 1e6:.1f} MB, {card.input_size} pixels, windows {', '.join(card.windows)}.",
         soft_wrap=True,
     )
     console.print(f"Use it: slicebank encoders add {folder}", markup=False, soft_wrap=True)
