@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Literal
 
 from slicebank.bagfile import load_bag
+from slicebank.errors import PathNotFound
 from slicebank.records import Bag, BagArrays, decode
 from slicebank.resources.download import download
 from slicebank.resources.paging import paged
 from slicebank.resources.path import url_part
 from slicebank.transport import Transport
+from slicebank.upload.bodies import file_bytes
+from slicebank.upload.discover import SourceFile
 
 BagFormat = Literal["h5", "npz"]
 
 
 class BagsResource:
-    """Bags: list, look up, download and load."""
+    """Bags: list, look up, download, load, and bring those made elsewhere."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -44,6 +47,43 @@ class BagsResource:
             NotFound: no such bag.
         """
         return decode(Bag, self._transport.get(f"/v1/bags/{url_part(bag_id)}"))
+
+    def bring(
+        self,
+        path: str | PathLike[str],
+        encoder: str,
+        *,
+        series_uid: str | None = None,
+        study_uid: str | None = None,
+        patient: str | None = None,
+    ) -> Bag:
+        """Send a bag made elsewhere, HDF5 as STAMP, TRIDENT or CLAM write it; heads learn from it like from our own.
+
+        Sending it again changes nothing.
+
+        Args:
+            path: the file.
+            encoder: `external:NAME`; all bags of a name have rows of one length.
+            series_uid: series that it is of; made up of its values otherwise.
+            study_uid: StudyInstanceUID.
+            patient: PatientID, hashed on arrival; the study stands for the patient otherwise.
+
+        Raises:
+            PathNotFound: no such file.
+            InvalidRequest: code `bad_foreign_bag`; the sentence says what is wrong with the file.
+            Conflict: code `bag_conflict`; the series has another bag of this name, or the name rows of another length.
+        """
+        chosen = Path(path).expanduser()
+        try:
+            found = chosen.stat()
+        except OSError as error:
+            raise PathNotFound(f"{chosen} cannot be read: {error.strerror or error}.") from error
+        file = SourceFile(chosen, chosen.name, found.st_size, found.st_mtime_ns)
+        query = {"encoder": encoder, "series_uid": series_uid, "study_uid": study_uid, "patient": patient}
+        answer = self._transport.send_stream(
+            "/v1/bags", lambda: file_bytes(file), length=file.size, content_type="application/x-hdf5", query=query
+        )
+        return decode(Bag, answer)
 
     def delete(self, bag_id: str) -> None:
         """Remove a bag; the series stays. Removing it twice is no error."""

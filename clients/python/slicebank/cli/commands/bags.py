@@ -1,4 +1,4 @@
-"""`slicebank bags`: list, show, download, delete."""
+"""`slicebank bags`: list, show, download, import, delete."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from slicebank.cli.command import command
+from slicebank.cli.commands.bag_imports import import_bags
 from slicebank.cli.commands.series import Limit
 from slicebank.cli.output import size_text
 from slicebank.cli.session import Session
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     command(app, "list")(list_bags)
     command(app, "show")(show)
     command(app, "download")(download)
+    command(app, "import")(import_bags)
     command(app, "delete")(delete)
 
 
