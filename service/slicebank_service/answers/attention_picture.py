@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,7 +106,10 @@ def draw_attention(picture: AttentionPicture) -> bytes:
             color=_FAINT,
         )
     target = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(target)  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        # A letter that the font lacks is a box in the picture, and need not be told in the log, with the label.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        FigureCanvasAgg(figure).print_png(target)  # type: ignore[no-untyped-call]
     return target.getvalue()
 
 

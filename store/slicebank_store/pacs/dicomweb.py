@@ -159,25 +159,19 @@ class DicomWebClient:
         body = b"\r\n".join([*parts, f"--{boundary}--\r\n".encode()])
         headers = {"Content-Type": f'{RELATED}; type="application/dicom"; boundary={boundary}', "Accept": _JSON}
         try:
-            answer = self._client.post("/studies", content=body, headers=headers)
-            status = answer.status_code
-            # 202 and 409 name what was taken and what was not.
-            if status not in (httpx.codes.OK, httpx.codes.ACCEPTED, httpx.codes.CONFLICT):
-                refused = status < httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.TOO_MANY_REQUESTS
-                kind = PacsRefused if refused else PacsUnavailable
-                raise kind(f"PACS {self._name} answers {status} to what is sent to it.")
-            found = answer.json()
+            with self._client.stream("POST", "/studies", content=body, headers=headers) as answer:
+                # 202 and 409 name what was taken and what was not.
+                if answer.status_code not in (httpx.codes.OK, httpx.codes.ACCEPTED, httpx.codes.CONFLICT):
+                    raise self._refusal(answer.status_code)
+                found = self._read_json(answer, self._deadline())
         except httpx.TransportError as error:
-            raise PacsUnavailable(
-                f"PACS {self._name} does not take what is sent to it ({type(error).__name__})."
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise PacsRefused(f"PACS {self._name} does not answer in DICOM JSON: see that its URL is right.") from error
+            msg = f"PACS {self._name} does not take what is sent to it ({type(error).__name__})."
+            raise PacsUnavailable(msg) from None
         told = found if isinstance(found, dict) else {}
-        taken = {uid: None for item in _values(told, "00081199") if (uid := _text(item, "00081155"))}
+        taken = {uid: None for item in _items(told, "00081199") if (uid := _text(item, "00081155"))}
         failed = {
             uid: f"{int(_number(item, '00081197') or 0):04X}"
-            for item in _values(told, "00081198")
+            for item in _items(told, "00081198")
             if (uid := _text(item, "00081155"))
         }
         return {**taken, **failed}
@@ -194,24 +188,34 @@ class DicomWebClient:
         return answer.iter_raw()
 
     def _json(self, path: str, query: Mapping[str, str], deadline: float) -> list[dict[str, Any]]:
-        body = bytearray()
+        found: Any = []
 
         def read(answer: httpx.Response) -> None:
-            for block in self._blocks(answer):
-                body.extend(block)
-                if time.monotonic() > deadline:
-                    raise PacsUnavailable(f"PACS {self._name} takes longer than {self._json_s:g} s to answer.")
-                if len(body) > _MAX_JSON_BYTES:
-                    raise PacsRefused(f"PACS {self._name} answers more than can be read: ask for less at a time.")
+            nonlocal found
+            found = self._read_json(answer, deadline)
 
         self._ask(path, query, _JSON, read)
+        return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+    def _read_json(self, answer: httpx.Response, deadline: float) -> Any:
+        """An answer in JSON, read within bounds of time and memory; an empty one is an empty list."""
+        body = bytearray()
+        for block in self._blocks(answer):
+            body.extend(block)
+            if time.monotonic() > deadline:
+                raise PacsUnavailable(f"PACS {self._name} takes longer than {self._json_s:g} s to answer.")
+            if len(body) > _MAX_JSON_BYTES:
+                raise PacsRefused(f"PACS {self._name} answers more than can be read: ask for less at a time.")
         if not body:
             return []
         try:
-            found = httpx.Response(200, content=bytes(body)).json()
+            return httpx.Response(200, content=bytes(body)).json()
         except (ValueError, RecursionError) as error:
             raise PacsRefused(f"PACS {self._name} does not answer in DICOM JSON: see that its URL is right.") from error
-        return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+    def _refusal(self, status: int) -> PacsRefused | PacsUnavailable:
+        refused = status < httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.TOO_MANY_REQUESTS
+        return (PacsRefused if refused else PacsUnavailable)(f"PACS {self._name} answers {status}.")
 
     def _ask(self, path: str, query: Mapping[str, str], accept: str, read: Callable[[httpx.Response], None]) -> None:
         """Sends a GET and reads the answer; an empty or missing resource is not read.
@@ -226,9 +230,7 @@ class DicomWebClient:
                 if status == httpx.codes.OK:
                     read(answer)
                 elif status not in (httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND):
-                    refused = status < httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.TOO_MANY_REQUESTS
-                    kind = PacsRefused if refused else PacsUnavailable
-                    raise kind(f"PACS {self._name} answers {status}.")
+                    raise self._refusal(status)
         except (httpx.TransportError, MalformedMultipart) as error:
             msg = f"PACS {self._name} does not answer, or not to the end ({type(error).__name__})."
             raise PacsUnavailable(msg) from None
@@ -254,6 +256,11 @@ def _values(item: Mapping[str, Any], tag: str) -> list[Any]:
     element = item.get(tag)
     found = element.get("Value") if isinstance(element, dict) else None
     return found if isinstance(found, list) else []
+
+
+def _items(item: Mapping[str, Any], tag: str) -> list[dict[str, Any]]:
+    """The items of a sequence."""
+    return [value for value in _values(item, tag) if isinstance(value, dict)]
 
 
 def _text(item: Mapping[str, Any], tag: str) -> str | None:

@@ -36,7 +36,7 @@ class Shelf:
         """Trains a version that leaves this report, and gives its id."""
         bag = self.bags[0]
         new = NewHead(
-            project="default",
+            project=bag.project,
             name=name,
             encoder=bag.encoder,
             level=bag.level,
@@ -68,10 +68,10 @@ class Shelf:
 
     def answer(self, head: str, bag: BagRecord) -> str:
         """Has a head asked about a bag, and gives the prediction's id."""
-        prediction = prediction_id("default", head, bag.bag_id)
+        prediction = prediction_id(bag.project, head, bag.bag_id)
         job = self.world.catalogue.jobs.create(
             NewJob(
-                project="default",
+                project=bag.project,
                 kind=JobKind.PREDICT,
                 series_uid=bag.series_uid,
                 bag_id=bag.bag_id,

@@ -64,7 +64,7 @@ def answer(api: Api, world: World, worker: FakeWorker, files: dict[str, bytes]) 
     bag = worker.embed(upload.json()["series"][0]["job_id"], thumbnail=jpeg(120))
     shelf = Shelf(api, world, worker, [bag])
     head = shelf.head(written_report(["lesion"], kind="binary", n=60))
-    prediction = world.catalogue.predictions.get("default", shelf.answer(head, bag))
+    prediction = world.catalogue.predictions.get(bag.project, shelf.answer(head, bag))
     assert prediction is not None
     return Answered(api, world, head, prediction, bag, list(files.values()))
 
