@@ -236,12 +236,25 @@ class Transport:
             with self._mapped():
                 yield response
 
-    def get_bytes(self, path: str, *, accept: str) -> bytes:
-        """GET a small body, such as a picture, whole."""
+    def get_bytes(
+        self, path: str, *, accept: str, query: Query | None = None, given: bytes | None = None, given_type: str = ""
+    ) -> bytes:
+        """Have a small body, such as a picture, made, and read it whole.
+
+        Args:
+            path: below the server's address.
+            accept: what is wanted.
+            query: what is None is left out.
+            given: what it is made of, which is sent by POST; None for a GET.
+            given_type: content type of that.
+        """
+        headers = {"Accept": accept} if given is None else {"Accept": accept, "Content-Type": given_type}
 
         def attempt(_: int) -> bytes:
             with self._mapped():
-                response = self._http.get(path, headers={"Accept": accept})
+                response = self._http.request(
+                    "GET" if given is None else "POST", path, headers=headers, params=_clean(query), content=given
+                )
             return _checked(response).content
 
         return self._retrier.run(attempt, repeatable=True)

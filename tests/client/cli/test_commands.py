@@ -249,6 +249,58 @@ def test_heads(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None
     assert slicebank("heads", "train", "liver", path, "--set", "folds").status == 2
 
 
+def test_predict_saves_pages_and_objects(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
+    server.on("POST /v1/heads/liver/predictions", ANSWER)
+    server.on("GET /v1/predictions/p/report", Reply(200, b"<!doctype html>", "text/html"))
+    server.on("POST /v1/predictions/p/sr", Reply(200, b"SR", "application/dicom"))
+    server.on("GET /v1/predictions/p/sr", Reply(200, b"nobody's", "application/dicom"))
+    server.on("POST /v1/predictions/p/sc", Reply(200, b"SC", "application/dicom"))
+    pushed = {
+        "pacs": "archive",
+        "study_uid": "1.9",
+        "objects": [{"kind": "sr", "series_uid": "1", "sop_instance_uid": "2"}],
+    }
+    server.on("POST /v1/predictions/p/push", pushed)
+    like = tmp_path / "slice.dcm"
+    like.write_bytes(b"x" * (5 << 20))
+    files = {kind: tmp_path / f"out.{kind}" for kind in ("report", "sr", "sc")}
+    options = [part for kind, path in files.items() for part in (f"--{kind}", path)]
+    run = slicebank("predict", "liver", "1.2", *options, "--like", like, "--push", "archive")
+    assert run.status == 0, run.err
+    assert [path.read_bytes() for path in files.values()] == [b"<!doctype html>", b"SR", b"SC"]
+    [sent] = server.asked("POST /v1/predictions/p/sr")
+    # The header precedes the pixels.
+    assert len(sent.body) == 4 << 20
+    assert (sent.headers["content-type"], sent.headers["accept"]) == ("application/dicom", "application/dicom")
+    assert server.asked("POST /v1/predictions/p/push")[0].json == {"pacs": "archive", "objects": ["sr", "sc"], "top": 5}
+    assert "Sent to archive: 1 objects." in run.out
+    assert "name no patient" not in run.out
+    run = slicebank("predict", "liver", "1.2", "--sr", files["sr"])
+    assert files["sr"].read_bytes() == b"nobody's"
+    assert "name no patient" in run.out
+    assert slicebank("predict", "liver", "1.2", "--sr", files["sr"], "--json").json["sr"] == str(files["sr"])
+    assert slicebank("predict", "liver", "1.2", "--like", like).status == 1
+
+
+def test_report_and_figures_of_a_head(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
+    server.on("GET /v1/heads/liver/report", Reply(200, b"<!doctype html>", "text/html"))
+    server.on(
+        "GET /v1/heads/liver/plots", {"items": [{"name": "roc", "part": "pooled"}, {"name": "roc", "part": "test"}]}
+    )
+    server.on("GET /v1/heads/liver/plots/roc", Reply(200, b"<svg/>", "image/svg+xml"))
+    page, folder_of_plots = tmp_path / "page.html", tmp_path / "plots"
+    assert slicebank("heads", "report", "liver", "--out", page).status == 0
+    assert page.read_text() == "<!doctype html>"
+    assert slicebank("heads", "plots", "liver", "--out", folder_of_plots).status == 0
+    assert sorted(path.name for path in folder_of_plots.iterdir()) == ["roc.svg", "roc_test.svg"]
+    assert [asked.query for asked in server.asked("GET /v1/heads/liver/plots/roc")] == [
+        {"part": "pooled"},
+        {"part": "test"},
+    ]
+    server.on("GET /v1/heads/liver/plots/roc", Reply(200, b"<svg/>", "image/svg+xml"))
+    assert slicebank("heads", "report", "liver", "--out", page, "--json").json == {"report": str(page)}
+
+
 def test_predict(slicebank: Shell, server: SpeakingServer, tmp_path: Path) -> None:
     server.on("POST /v1/heads/liver/predictions", ANSWER)
     server.on("GET /v1/predictions/p/attention.png", Reply(200, b"\x89PNG", "image/png"))

@@ -8,7 +8,16 @@ from slicebank.records.exports import Export, ExportProgress
 from slicebank.records.heads import Head, HeadTraining, Task
 from slicebank.records.imports import Import, ImportedStudy, Source
 from slicebank.records.jobs import Job, JobFailure, JobState, Progress
-from slicebank.records.predictions import Attention, AttentionRow, AttentionSlice, Output, Prediction
+from slicebank.records.predictions import (
+    Attention,
+    AttentionRow,
+    AttentionSlice,
+    Output,
+    Prediction,
+    Pushed,
+    PushedObject,
+)
+from slicebank.records.reports import Plot
 from slicebank.records.series import RefusedSeries, Rejected, Series, Skipped, Upload, UploadedSeries
 from slicebank.records.workers import Worker
 
@@ -38,8 +47,11 @@ __all__ = [
     "JobFailure",
     "JobState",
     "Output",
+    "Plot",
     "Prediction",
     "Progress",
+    "Pushed",
+    "PushedObject",
     "RefusedSeries",
     "Rejected",
     "Series",

@@ -74,3 +74,22 @@ class Prediction:
 
     def __iter__(self) -> Iterator[Output]:
         return iter(self.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class PushedObject:
+    """An object that a PACS has taken; kind is `sr` or `sc`."""
+
+    kind: str
+    series_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What was sent to a PACS, and into which study."""
+
+    pacs: str
+    study_uid: str
+    objects: tuple[PushedObject, ...] = ()
+    raw: JSON = field(default_factory=dict, repr=False, compare=False)

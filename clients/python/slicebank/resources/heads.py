@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from slicebank.errors import InputError, UnexpectedAnswer
 from slicebank.labels import labels_payload
-from slicebank.records import Head, HeadTraining, Prediction, Task, decode
+from slicebank.records import Head, HeadTraining, Plot, Prediction, Task, decode, decode_all
+from slicebank.resources.download import save_bytes
 from slicebank.resources.jobs import JobsResource, OnJob
 from slicebank.resources.paging import paged
 from slicebank.resources.path import url_part
@@ -93,6 +95,48 @@ class HeadsResource:
         """Make a version the one its name stands for."""
         answer = self._transport.send("POST", f"/v1/heads/{url_part(head_id)}/promote", repeatable=True)
         return decode(Head, answer) if "head_id" in answer else self.get(head_id)
+
+    def report(self, head: str, path: str | PathLike[str] | None = None) -> str:
+        """Everything about a head version as one HTML page that loads nothing; also written to `path` when one is given.
+
+        Raises:
+            NotFound: no such head.
+            Conflict: it is not trained.
+            InputError: the path cannot be written.
+        """
+        page = self._transport.get_bytes(f"/v1/heads/{url_part(head)}/report", accept="text/html")
+        if path is not None:
+            save_bytes(Path(path).expanduser(), page)
+        return page.decode()
+
+    def plots(self, head: str) -> tuple[Plot, ...]:
+        """The figures of a head version.
+
+        Raises:
+            NotFound: no such head.
+            Conflict: it is not trained.
+        """
+        return decode_all(Plot, self._transport.get(f"/v1/heads/{url_part(head)}/plots").get("items"))
+
+    def plot(self, head: str, name: str, path: str | PathLike[str] | None = None, *, part: str = "pooled") -> bytes:
+        """One figure as SVG; also written to `path` when one is given.
+
+        Args:
+            head: id or name.
+            name: of the figure, as `plots` gives it.
+            path: of the file.
+            part: `pooled` for out-of-fold predictions, or `test`.
+
+        Raises:
+            NotFound: no such head or figure.
+            InputError: the path cannot be written.
+        """
+        drawn = self._transport.get_bytes(
+            f"/v1/heads/{url_part(head)}/plots/{url_part(name)}", accept="image/svg+xml", query={"part": part}
+        )
+        if path is not None:
+            save_bytes(Path(path).expanduser(), drawn)
+        return drawn
 
     def predict(
         self,

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from slicebank.cli.command import command
+from slicebank.cli.commands import head_reports
 from slicebank.cli.commands.series import Limit
 from slicebank.cli.progress import JobsBar
 from slicebank.cli.session import Session
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     command(app, "show")(show)
     command(app, "delete")(delete)
     command(app, "promote")(promote)
+    head_reports.register(app)
 
 
 def train(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from slicebank.cli.command import command
+from slicebank.cli.commands.predicted_files import PredictedFiles
 from slicebank.cli.progress import JobsBar
 from slicebank.cli.session import Session
 
@@ -28,18 +29,31 @@ def predict(
     picture: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Save the attention over the slices as a PNG.")
     ] = None,
+    report: Annotated[Path | None, typer.Option(dir_okay=False, help="Save everything as one HTML page.")] = None,
+    sr: Annotated[Path | None, typer.Option(dir_okay=False, help="Save a DICOM structured report (TID 1500).")] = None,
+    sc: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Save the attention as a DICOM secondary capture.")
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="DICOM file of the study whose patient --sr and --sc are for."),
+    ] = None,
+    push: Annotated[
+        str | None, typer.Option(metavar="PACS", help="Have both sent to a PACS that the server knows.")
+    ] = None,
     top: Annotated[int, typer.Option(min=0, help="Slices with the most attention to print.")] = 5,
 ) -> None:
     """Ask a head about a series: probabilities, and the slices that drove them."""
     output = session.output
+    files = PredictedFiles(picture, report, sr, sc, like, push)
+    files.check()
     bar = JobsBar(output, 1)
     with session.client() as client:
         with bar:
             answer = client.heads.predict(head, series_uid, bag_id=bag_id, study_uid=study_uid, on_progress=bar)
-        if picture is not None:
-            client.predictions.attention_png(answer.prediction_id, picture)
+        told = files.save(client, answer.prediction_id)
     if output.as_json:
-        output.json({**answer.raw, **({"picture": str(picture)} if picture is not None else {})})
+        output.json({**answer.raw, **told})
         return
     output.table(
         ("label", "probability", "sd over folds"),
@@ -59,3 +73,5 @@ def predict(
     if picture is not None:
         whole = "" if answer.attention.slices else " (none: the encoder reads the scan as a whole)"
         output.say(f"Attention over the slices{whole}: {picture}")
+    for sentence in files.sentences(told):
+        output.say(sentence)
