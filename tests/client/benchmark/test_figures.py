@@ -98,6 +98,12 @@ def test_figure_3(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == svg
 
 
+def test_blue_is_the_abdomen_and_red_the_lung() -> None:
+    rgb = {window: tuple(bytes.fromhex(colour[1:])) for window, colour in WINDOW_COLOURS.items()}
+    assert rgb["abdomen"].index(max(rgb["abdomen"])) == 2
+    assert rgb["lung"].index(max(rgb["lung"])) == 0
+
+
 def test_figure_3_without_pictures_or_attention(tmp_path: Path) -> None:
     assert draw_figure3("x", attention(), {"one": "A", "two": "B", "scan": "C"}, {}, tmp_path / "a.svg")
     assert not draw_figure3("x", {"scan": {"windows": {}}}, {"scan": "C"}, {}, tmp_path / "b.svg")
