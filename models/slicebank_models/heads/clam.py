@@ -62,7 +62,7 @@ class ClamHead(Head):
         logits = (pooled * self.classifier.weight).sum(dim=2) + self.classifier.bias
         loss = None
         if targets is not None and self.training:
-            loss = self.instance_loss(hidden, attention_logits.detach(), lengths, self._holds(targets))
+            loss = self.instance_loss(hidden, attention_logits, lengths, self._holds(targets))
         return HeadOutput(logits, attention_logits if self.branches else attention_logits[:, 0], loss)
 
     def _holds(self, targets: Tensor) -> Tensor:

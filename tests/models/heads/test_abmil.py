@@ -26,6 +26,12 @@ def test_packed_sums_and_softmaxes_are_those_of_each_bag(lengths: list[int], see
         torch.testing.assert_close(sums[at], part_rows.sum(dim=0))
 
 
+def test_logits_far_apart_in_two_bags_leave_each_its_own_softmax() -> None:
+    found = bag_softmax(torch.tensor([0.0, 1.0, 2000.0, 2001.0, -9e9]), torch.tensor([2, 2, 1]))
+    expected = torch.softmax(torch.tensor([0.0, 1.0]), dim=0).tolist()
+    assert found.tolist() == pytest.approx([*expected, *expected, 1])
+
+
 def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.stack([x * y for x, y in zip(a, b, strict=True)]).sum()
 
