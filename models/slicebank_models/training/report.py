@@ -61,6 +61,7 @@ def report_of(
     out_of_fold: Sequence[Values],
     calibration: FittedCalibration,
     test: Sequence[tuple[Output, ...]],
+    fold_tests: Sequence[Values] = (),
 ) -> JSON:
     """Measures a trained head.
 
@@ -75,6 +76,8 @@ def report_of(
             calibration, values or risks.
         calibration: Of `fit_calibration` on `out_of_fold`.
         test: What the ensemble answers for each case of the test part, calibrated as it is served.
+        fold_tests: Per fold (cases of the test part, outputs), what the fold's head alone says, as in `out_of_fold`; none for no `test` in
+            the folds.
 
     Returns:
         `format`, `task`, `outputs` (names), `training`, `protocol`, `n_cases`, `n_units`, `n_patients`; `folds` with `mean` and `sd`; `pooled` and `test` with
@@ -98,12 +101,15 @@ def report_of(
         for number, (fold, fit, rows) in enumerate(zip(splits.folds, fits, said, strict=True))
     ]
     mean, sd = over_folds(folds)
+    held_out = [cases[at] for at in splits.test]
+    if held_out:
+        for figures, rows in zip(folds, fold_tests, strict=False):
+            figures["test"] = _metrics(task, average_by_unit(held_out, probabilities(task, rows)))
     measured = [cases[at] for fold in splits.folds for at in fold.validation]
     pooled = average_by_unit(measured, np.concatenate(said))
     calibrated = None
     if calibration.served is not None:
         calibrated = average_by_unit(measured, np.concatenate(calibration.out_of_fold))
-    held_out = [cases[at] for at in splits.test]
     resampling = {"resamples": protocol.bootstrap, "seed": training.seed}
     tested = evaluation_of(task, held_out, test, **resampling) if held_out else None
     named = [case for fold in splits.folds for case in [*fold.train, *fold.validation, *fold.stopping]]

@@ -98,17 +98,28 @@ def train_head(
         known = _in_order(known, bags, cache)
         splits = plan_splits(known, task, training, protocol)
         outcomes = _train(recipe, BagRows(cache, device), known, splits, progress, device)
+        alone = [_alone(recipe, outcome) for outcome in outcomes]
         said = [
-            _logits(_alone(recipe, outcome), cache, [known[at] for at in fold.validation])
-            for fold, outcome in zip(splits.folds, outcomes, strict=True)
+            _logits(one, cache, [known[at] for at in fold.validation])
+            for fold, one in zip(splits.folds, alone, strict=True)
         ]
+        fold_tests = [_logits(one, cache, [known[at] for at in splits.test]) for one in alone]
         calibration = fit_calibration(known, task, protocol.calibration, splits, said)
         states = [outcome.state for outcome in outcomes]
         ensemble = HeadEnsemble(task, dim=dim, level=level, folds=states, head=head, calibration=calibration.served)
         test = [ensemble.predict(cache.features(known[at].index)).outputs for at in splits.test]
         digests = {str(case.index): cache.digests[case.index] for case in known}
     judged = report_of(
-        known, task, training, protocol, splits, fits=outcomes, out_of_fold=said, calibration=calibration, test=test
+        known,
+        task,
+        training,
+        protocol,
+        splits,
+        fits=outcomes,
+        out_of_fold=said,
+        calibration=calibration,
+        test=test,
+        fold_tests=fold_tests,
     )
     steps = min(_most_steps(splits, training))
     if steps * training.lr < SHORT_REACH:
