@@ -58,6 +58,7 @@ def question(project: str, head: HeadRecord, subject: Subject, priority: Priorit
         prediction_id=prediction_id(project, head.head_id, *subject.bag_ids),
         waits_for=subject.waits_for,
         params=params,
+        announced=priority is Priority.INTERACTIVE,
     )
 
 

@@ -24,3 +24,13 @@ def dispatch(catalogue: Catalogue, queue: TaskQueue, kind: JobKind, job_id: str,
     # The job stands, and so does its message; the sweep sends a second one, which does no harm.
     with suppress(CatalogueUnavailable):
         catalogue.jobs.mark_dispatched(job_id)
+
+
+def announce(catalogue: Catalogue, queue: TaskQueue, kind: JobKind, job_id: str, priority: Priority) -> None:
+    """Sends the message of a job that was made as `announced`: one write less before somebody who waits is answered."""
+    try:
+        queue.dispatch(kind, job_id, priority)
+    except QueueUnavailable:
+        log.warning("dispatch_delayed", job_id=job_id, kind=kind.value)
+        with suppress(CatalogueUnavailable):
+            catalogue.jobs.undelivered(job_id)

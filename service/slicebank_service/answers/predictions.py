@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fastapi import Response
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from slicebank_service.answers.jobs import JobView
 from slicebank_service.answers.times import iso
@@ -150,7 +150,7 @@ def prediction_json(prediction: PredictionRecord, *, rule: str | None = None) ->
         "attention": prediction.attention,
         "created_at": iso(prediction.created_at),
     }
-    return json.dumps(answer, separators=(",", ":"), allow_nan=False)
+    return to_json(answer, inf_nan_mode="null").decode()
 
 
 def json_answer(text: str, *, status_code: int = 200) -> Response:

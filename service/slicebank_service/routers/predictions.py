@@ -27,7 +27,7 @@ from slicebank_service.routers.heads import ready_head
 from slicebank_service.routers.jobs import show
 from slicebank_service.waiting import wait_until_final
 from slicebank_store.catalogue import HeadRecord, JobRecord, PredictionRecord
-from slicebank_store.dispatching import dispatch
+from slicebank_store.dispatching import announce
 from slicebank_store.types import JobState
 
 router = APIRouter(tags=["predictions"])
@@ -138,7 +138,7 @@ def _answer_or_job(context: Context, head: HeadRecord, subject: Subject) -> Pred
         return known
     job = context.catalogue.jobs.create(new)
     if job.state is JobState.QUEUED and job.waits_for is None:
-        dispatch(context.catalogue, context.queue, job.kind, job.job_id, job.priority)
+        announce(context.catalogue, context.queue, job.kind, job.job_id, job.priority)
     return job
 
 

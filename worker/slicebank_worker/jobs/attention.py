@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from slicebank_models.heads.answers import HeadPrediction
 from slicebank_store.bags import Bag
-from slicebank_store.bags.format import MICROMETRES_PER_MM, SCAN_INDEX
+from slicebank_store.bags.format import MICROMETRES_PER_MM, NO_INSTANCE_NUMBER, SCAN_INDEX
 from slicebank_store.types import BagLevel
 
 JSON = dict[str, Any]
@@ -52,7 +52,8 @@ def attention_json(bags: Sequence[Attended], answer: HeadPrediction) -> JSON:
         part = slice(start, start + len(item.rows))
         start = part.stop
         weights, logits = answer.attention[part], answer.attention_logits[part]
-        rows += [{**named, **row} for row in _rows(item.bag, item.rows, weights.tolist(), logits.tolist())]
+        told = _rows(item.bag, item.rows, weights.tolist(), logits.tolist())
+        rows += [{**named, **row} for row in told] if named else told
         if item.bag.level is not BagLevel.SCAN:
             slices += [{**named, **entry} for entry in _slices(item.bag, item.rows, weights)]
     _rank(rows, slices)
@@ -76,7 +77,6 @@ def percentiles(weights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 _NOWHERE: JSON = {
-    "row": 0,
     "slice_index": SCAN_INDEX,
     "window": None,
     "sop_instance_uid": None,
@@ -100,36 +100,34 @@ def _rows(bag: Bag, rows: NDArray[np.intp], weights: list[float], logits: list[f
             }
             for row, weight, logit in zip(rows, weights, logits, strict=True)
         ]
-    windows = [window.name for window in bag.windows]
-    indices, of_window, z_mm = bag.slice_index[rows].tolist(), bag.window_index[rows].tolist(), bag.z_mm.tolist()
-    found = []
-    for row, index, window, weight, logit in zip(rows.tolist(), indices, of_window, weights, logits, strict=True):
-        if index < 0:  # of a bag made elsewhere, which does not say
-            found.append({**_NOWHERE, "row": row, "weight": weight, "logit": logit})
-            continue
-        position = bag.slice_position(index)
-        found.append(
-            {
-                "row": row,
-                "slice_index": index,
-                "window": windows[window] if window >= 0 else None,
-                "sop_instance_uid": bag.sop_instance_uid[position] or None,
-                "instance_number": bag.instance(index),
-                "z_mm": _number(z_mm[position]),
-                "weight": weight,
-                "logit": logit,
-            }
-        )
-    return found
+    # Looked up once a slice, not once a row; bags made elsewhere may not say of which slice or window a row is.
+    told = {SCAN_INDEX: _NOWHERE}
+    numbers = bag.slice_numbers.tolist()
+    per_slice = (bag.sop_instance_uid, bag.instance_number.tolist(), bag.z_mm.tolist())
+    for index, uid, instance, z_mm in zip(numbers, *per_slice, strict=True):
+        told[index] = {
+            "slice_index": index,
+            "window": None,
+            "sop_instance_uid": uid or None,
+            "instance_number": None if instance == NO_INSTANCE_NUMBER else instance,
+            "z_mm": _number(z_mm),
+        }
+    windows: dict[int, str | None] = {number: window.name for number, window in enumerate(bag.windows)}
+    indices, of_window = bag.slice_index[rows].tolist(), bag.window_index[rows].tolist()
+    return [
+        {"row": row, **told[index], "window": windows.get(window), "weight": weight, "logit": logit}
+        for row, index, window, weight, logit in zip(rows.tolist(), indices, of_window, weights, logits, strict=True)
+    ]
 
 
 def _slices(bag: Bag, rows: NDArray[np.intp], weights: NDArray[np.float64]) -> list[JSON]:
+    uids = dict(zip(bag.slice_numbers.tolist(), bag.sop_instance_uid, strict=True))
     indices, place = np.unique(bag.slice_index[rows], return_inverse=True)
     sums = np.bincount(place, weights=weights)
     return [
         {
             "slice_index": index,
-            "sop_instance_uid": bag.sop_instance_uid[bag.slice_position(index)] or None,
+            "sop_instance_uid": uids[index] or None,
             "weight": weight,
         }
         for index, weight in zip(indices.tolist(), sums.tolist(), strict=True)

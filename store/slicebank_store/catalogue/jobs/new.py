@@ -33,6 +33,7 @@ class NewJob:
             thread.
         not_before: seconds since 1970 before which nobody may claim it; None for at once.
         arrival: whether its files may still be arriving: one such job of a study waits at a time.
+        announced: whether whoever makes it sends its message at once, so that no sweep need do it (see `dispatching.announce`).
     """
 
     project: str
@@ -51,6 +52,7 @@ class NewJob:
     request_id: str | None = None
     not_before: float | None = None
     arrival: bool = False
+    announced: bool = False
 
     @property
     def subject(self) -> str:
@@ -89,6 +91,8 @@ def insert_job(connection: Connection, new: NewJob, now: float) -> tuple[JobReco
     if twin is not None:
         return twin, False
     values = _first_row(new, now) | _dependency(connection, new, now)
+    if new.announced and values["waits_for"] is None and values["state"] == JobState.QUEUED.value:
+        values["dispatched_at"] = now
     connection.execute(insert(jobs).values(values))
     connection.execute(insert(manifests).values(project=new.project, job_id=new.job_id, manifest=new.manifest))
     return to_record(JobRecord, values), True
