@@ -14,6 +14,7 @@ from slicebank_service import __version__
 from slicebank_service.context import Context
 from slicebank_store.blobs.keys import bag_key
 from slicebank_store.catalogue import BagRecord
+from slicebank_store.errors import BagConflict
 from slicebank_store.external import external_recipe, folder_name
 from slicebank_store.identity import bag_id as bag_id_of
 from slicebank_store.identity import new_id
@@ -66,13 +67,12 @@ def bring_bag(context: Context, path: Path, said: BroughtAs, folder: Path) -> Ba
     with tempfile.TemporaryDirectory(dir=folder, prefix="reading-") as reading:
         foreign = read_foreign(path, Path(reading), limits_of(context))
         bag, incoming = _named(context, foreign, said)
+        _check_owner(context, bag, said)
         file = write_foreign(Path(reading) / "bag.part", foreign, _header(context, foreign, bag))
         bag = replace(bag, sha256=file.sha256, size_bytes=file.size_bytes)
         context.blobs.put_file(bag.blob_key, file.path)
     try:
-        stored = context.catalogue.bringing.add(
-            bag, incoming, named=said.patient is not None or said.study_uid is not None
-        )
+        stored = context.catalogue.bringing.add(bag, incoming)
     except BaseException:
         context.blobs.delete(bag.blob_key)
         raise
@@ -80,6 +80,21 @@ def bring_bag(context: Context, path: Path, said: BroughtAs, folder: Path) -> Ba
         context.blobs.delete(bag.blob_key)
     log.info("bag_brought", bag_id=stored.bag_id, encoder=stored.encoder, rows=stored.n_rows, dim=stored.dim)
     return stored
+
+
+def _check_owner(context: Context, bag: BagRecord, said: BroughtAs) -> None:
+    """Refuses a bag whose series is known with another patient or study than the sender says."""
+    known = context.catalogue.series.get(context.project, bag.series_uid)
+    if known is None:
+        return
+    # A patient may be named as an export names it, where the series has its study for one.
+    whose = context.pseudonyms.exported
+    if (said.patient is not None and whose(bag.patient) != whose(known.patient)) or (
+        said.study_uid is not None and bag.study_uid != known.study_uid
+    ):
+        raise BagConflict(
+            f"Series {bag.series_uid[:64]} is known with another patient or study: leave patient and study_uid out, or name another series."
+        )
 
 
 def limits_of(context: Context) -> ForeignLimits:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -25,7 +24,7 @@ class Bringing:
         self._database = database
         self._clock = clock
 
-    def add(self, bag: BagRecord, incoming: IncomingSeries, *, named: bool) -> BagRecord:
+    def add(self, bag: BagRecord, incoming: IncomingSeries) -> BagRecord:
         """Adds a bag to its series, which is made where there is none.
 
         A series that is known keeps its patient and study; the bag hangs on its current revision and default stack, whatever that holds.
@@ -33,14 +32,12 @@ class Bringing:
         Args:
             bag: its blob is stored; revision and stack are found here.
             incoming: the series as the file tells it.
-            named: whether its patient and study were given by the sender, and so must be the series' own.
 
         Returns:
             The bag; where one of the same content is there already, that one.
 
         Raises:
-            BagConflict: the series has another bag of this encoder, or another patient or study; or the encoder's bags have rows of
-                another kind.
+            BagConflict: the series has another bag of this encoder, or the encoder's bags have rows of another kind.
         """
 
         def bring(connection: Connection) -> BagRecord:
@@ -54,7 +51,7 @@ class Bringing:
                 revision = add_revision(connection, None, incoming, self._clock())
                 mine = replace(bag, revision=revision.revision, stack=revision.default_stack)
             else:
-                _check_owner(connection, bag, owner, named=named)
+                _check_series(connection, bag)
                 current = load_revision(connection, owner, owner["current_revision"])
                 assert current is not None  # noqa: S101 - the series names it
                 mine = replace(
@@ -83,10 +80,7 @@ def _check_kind(connection: Connection, bag: BagRecord) -> None:
         raise BagConflict(msg)
 
 
-def _check_owner(connection: Connection, bag: BagRecord, owner: Mapping[str, Any], *, named: bool) -> None:
-    if named and (owner["patient"], owner["study_uid"]) != (bag.patient, bag.study_uid):
-        msg = f"Series {bag.series_uid[:64]} is known with another patient or study: leave patient and study_uid out, or name another series."
-        raise BagConflict(msg)
+def _check_series(connection: Connection, bag: BagRecord) -> None:
     query = select(bags.c.bag_id).where(
         bags.c.project == bag.project,
         bags.c.series_uid == bag.series_uid,

@@ -77,6 +77,20 @@ def test_it_joins_a_series_that_is_known(api: Api, worker: FakeWorker, make_file
     assert series["n_slices"] == own.n_slices
     same = bring(api, made(makers.stamp, tmp_path), series_uid=own.series_uid, patient="P0", study_uid=own.study_uid)
     assert same.json() == bag
+    only_patient = bring(api, made(makers.stamp, tmp_path), series_uid=own.series_uid, patient=own.patient)
+    assert only_patient.json() == bag
+
+
+def test_a_study_that_stands_for_its_patient_may_be_named_as_exports_name_it(
+    api: Api, worker: FakeWorker, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    bag = worker.embed(api.upload(make_files()).json()["series"][0]["job_id"])
+    out = unpack(api.post("/v1/exports", json={"layout": "stamp", "encoder": ENCODER}), tmp_path)
+    (row,) = out.table("slide.csv")
+    content = (out.root / "features" / ENCODER / row["FILENAME"]).read_bytes()
+    assert bring(api, content, series_uid=bag.series_uid, patient=row["PATIENT"]).status_code == 201
+    other = bring(api, content, series_uid=bag.series_uid, patient="somebody else", encoder="external:b")
+    assert_problem(other, 409, "bag_conflict")
 
 
 def test_what_does_not_fit_is_a_conflict(api: Api, world: World, tmp_path: Path) -> None:
