@@ -78,9 +78,12 @@ def splits(n_bags: int, folds: int) -> list[tuple[list[int], list[int]]]:
 
 def planned_splits(n_bags: int, folds: int) -> Splits:
     """The splits of the protocol; positions are numbers of bags."""
-    from slicebank_models.training.cross_validation import split_cases
+    from slicebank_models.heads.protocol import ProtocolSpec
+    from slicebank_models.heads.spec import TaskKind, TaskSpec, TrainingSpec
+    from slicebank_models.training.cross_validation import plan_splits
 
-    return split_cases(cases(n_bags), folds=folds, test_fraction=0.2, seed=SEED)
+    training = TrainingSpec(folds=folds, test_fraction=0.2, seed=SEED)
+    return plan_splits(cases(n_bags), TaskSpec(TaskKind.BINARY, ("lesion",)), training, ProtocolSpec())
 
 
 def forget(folder: Path, n_bags: int) -> None:

@@ -215,9 +215,10 @@ def test_tables_of_a_head(api: Api, worker: FakeWorker, make_bags: MakeBags) -> 
     response = api.get("/v1/heads/lesions/predictions.csv")
     rows = list(csv.DictReader(io.StringIO(response.text)))
     assert response.headers["content-type"].startswith("text/csv")
-    assert list(rows[0]) == ["series_uid", "patient", "fold", "lesion", "lesion_probability"]
+    stamp = ["PATIENT", "lesion", "pred", "lesion_0", "lesion_1", "loss"]
+    assert list(rows[0]) == [*stamp, "fold", "repeat", "unit", "series_uid"]
     assert [row["fold"] for row in rows] == ["0", "1", "0", "test"]
-    assert api.get("/v1/heads/lesions/splits.json").json().keys() == {"test", "folds"}
+    assert api.get("/v1/heads/lesions/splits.json").json().keys() == {"test", "folds", "splits"}
 
 
 def test_a_head_outlives_the_series_it_learnt_from(api: Api, worker: FakeWorker, make_bags: MakeBags) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from slicebank_models.errors import BadSplits, TooFewPatients
+from slicebank_models.errors import TooFewPatients
 from slicebank_models.heads.protocol import ProtocolSpec, Validation
-from slicebank_models.heads.spec import TaskKind, TaskSpec, TrainingSpec
+from slicebank_models.heads.spec import TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import Case, n_test_patients
 from slicebank_models.training.dealing import Groups, deal, groups_of
-from slicebank_models.training.splits_file import GivenFold, read_splits
+from slicebank_models.training.splits_file import check_given, read_splits
 from slicebank_models.training.strata import Stratum, strata_of
 
 JSON = dict[str, Any]
@@ -121,6 +121,7 @@ def _given(
     cases: Sequence[Case], strata: Sequence[tuple[Stratum, ...]], training: TrainingSpec, protocol: ProtocolSpec
 ) -> Splits:
     given = read_splits(protocol.splits or {})
+    warnings = check_given(protocol.splits or {}, {case.patient for case in cases})
     groups = groups_of(cases, strata, by_site=False)
     number = {case.patient: at for at, members in enumerate(groups.members) for case in [cases[members[0]]]}
 
@@ -130,28 +131,13 @@ def _given(
     folds = []
     for at, fold in enumerate(given.folds):
         train, validation, stopping = found(fold.train), found(fold.validation), found(fold.stopping)
-        if not train or not validation:
-            raise BadSplits(_empty_side(at, fold, "train on" if not train else "measure"))
         if stopping and protocol.validation is Validation.NESTED:
             folds.append(Fold(groups.cases(train), groups.cases(validation), groups.cases(stopping), fold.repeat))
         else:
             # An inner part that nothing is to be stopped on is learnt from.
             seed = (training.seed, fold.repeat, at, _STOPPING)
             folds.append(_fold(groups, train | stopping, validation, protocol, seed, fold.repeat))
-    named = set(given.patients)
-    warnings = []
-    if absent := len(named - set(number)):
-        warnings.append(f"{absent} patients of the given splits have no labelled bag and are left out of them.")
-    if left := len(set(number) - named):
-        warnings.append(f"{left} labelled patients are in no part of the given splits and are left out.")
-    return Splits(tuple(folds), groups.cases(found(given.test)), tuple(warnings))
-
-
-def _empty_side(at: int, fold: GivenFold, verb: str) -> str:
-    return (
-        f"Fold {at} of the given splits leaves no labelled patient to {verb} ({len(fold.train)} patients to train on and "
-        f"{len(fold.validation)} to measure are named). Check that patients are written as in the labels."
-    )
+    return Splits(tuple(folds), groups.cases(found(given.test)), warnings)
 
 
 def _site_warnings(cases: Sequence[Case], groups: Groups) -> list[str]:
@@ -165,12 +151,6 @@ def _site_warnings(cases: Sequence[Case], groups: Groups) -> list[str]:
             f"One site has {largest} of {sum(groups.sizes)} patients; folds that keep it whole cannot be even."
         )
     return warnings
-
-
-def split_cases(cases: Sequence[Case], *, folds: int, test_fraction: float, seed: int) -> Splits:
-    """Plans splits of cases with answers, as `plan_splits` does by its defaults."""
-    training = TrainingSpec(folds=folds, test_fraction=test_fraction, seed=seed)
-    return plan_splits(cases, TaskSpec(TaskKind.MULTILABEL), training, ProtocolSpec())
 
 
 def splits_as_dict(splits: Splits, cases: Sequence[Case]) -> JSON:

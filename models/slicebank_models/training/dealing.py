@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slicebank_models.heads.targets import Case
 from slicebank_models.training.strata import Stratum
@@ -33,6 +34,27 @@ class Groups:
     def cases(self, groups: frozenset[int]) -> tuple[int, ...]:
         """Returns the positions of all cases of some groups, ascending."""
         return tuple(sorted(at for group in groups for at in self.members[group]))
+
+
+class _Rooms:
+    """Whole places of parts: each has its share rounded down, and what is left over goes one each to whoever asks first."""
+
+    def __init__(self, shares: NDArray[np.float64]) -> None:
+        self._places = np.floor(shares + _FULL).astype(int)
+        self._spare = round(float(shares.sum())) - int(self._places.sum())
+        self._extended: set[int] = set()
+
+    def has_one(self, part: int) -> bool:
+        """Returns whether one more fits."""
+        return self._places[part] > 0 or (self._spare > 0 and part not in self._extended)
+
+    def take(self, part: int) -> None:
+        """Takes a place; a part without one takes a spare one, or none where the empty come first."""
+        if self._places[part] > 0:
+            self._places[part] -= 1
+        else:
+            self._spare -= 1
+            self._extended.add(part)
 
 
 def groups_of(cases: Sequence[Case], strata: Sequence[tuple[Stratum, ...]], *, by_site: bool) -> Groups:
@@ -87,6 +109,7 @@ def deal(
         totals.update(strata[group])
     wanted = {stratum: total * fractions for stratum, total in totals.items()}
     wanted_patients = sum(groups.sizes[group] for group in waiting) * fractions
+    rooms = _Rooms(wanted_patients) if all(groups.sizes[group] == 1 for group in waiting) else None
     parts: list[set[int]] = [set() for _ in shares]
     while waiting:
         left = Counter(stratum for group in waiting for stratum in strata[group])
@@ -97,9 +120,17 @@ def deal(
             # An empty part comes first (every part needs a group), then one that is not full, then the greatest wish.
             part = max(
                 range(len(parts)),
-                key=lambda at: (not parts[at], wanted_patients[at] > _FULL, wish[at], wanted_patients[at], -at),
+                key=lambda at: (
+                    not parts[at],
+                    wanted_patients[at] > _FULL if rooms is None else rooms.has_one(at),
+                    wish[at],
+                    wanted_patients[at],
+                    -at,
+                ),
             )
             parts[part].add(group)
+            if rooms is not None:
+                rooms.take(part)
             wanted_patients[part] -= groups.sizes[group]
             for stratum, count in strata[group].items():
                 wanted[stratum][part] -= count

@@ -5,7 +5,7 @@ Ours is `{"test": [...], "folds": [{"train": [...], "validation": [...], "stoppi
 its test patients are what is measured in the fold. What we write holds both; STAMP ignores what it does not know.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,6 +111,36 @@ def with_stamp_layout(splits: Mapping[str, Any]) -> JSON:
         for fold in folds
     ]
     return {**splits, "splits": stamp}
+
+
+def check_given(splits: Mapping[str, Any], patients: Collection[str]) -> tuple[str, ...]:
+    """Refuses given splits that leave a fold without labelled patients on a side, before any time is spent.
+
+    Args:
+        splits: `ProtocolSpec.splits`.
+        patients: Those with a known label and a bag.
+
+    Returns:
+        Warnings about patients that are in one of both alone.
+
+    Raises:
+        BadSplits: A fold has nobody to learn from or nobody to measure; or see `read_splits`.
+        PatientLeak: See `read_splits`.
+    """
+    given, known = read_splits(splits), set(patients)
+    for at, fold in enumerate(given.folds):
+        for verb, part in (("train on", fold.train), ("measure", fold.validation)):
+            if known.isdisjoint(part):
+                raise BadSplits(
+                    f"Fold {at} of the given splits leaves no labelled patient to {verb} ({len(fold.train)} patients to train "
+                    f"on and {len(fold.validation)} to measure are named). Check that patients are written as in the labels."
+                )
+    warnings = []
+    if absent := len(given.patients - known):
+        warnings.append(f"{absent} patients of the given splits have no labelled bag and are left out of them.")
+    if left := len(known - given.patients):
+        warnings.append(f"{left} labelled patients are in no part of the given splits and are left out.")
+    return tuple(warnings)
 
 
 def as_given(training: TrainingSpec, splits: Mapping[str, Any] | None) -> TrainingSpec:

@@ -13,6 +13,7 @@ from slicebank_models.heads.protocol import ProtocolSpec
 from slicebank_models.heads.spec import TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import check_cases
 from slicebank_models.registry import DEFAULT_ENCODER
+from slicebank_models.training.splits_file import as_given, check_given, with_stamp_layout
 from slicebank_service.admission import TRAIN_KINDS
 from slicebank_service.answers.head_tables import predictions_csv
 from slicebank_service.answers.heads import HeadAccepted, HeadDetail, HeadPage, HeadView, head_detail, head_view
@@ -73,7 +74,10 @@ def create_head(context: Ctx, request: HeadRequest) -> HeadAccepted:
         site_column=protocol.site_column,
         strict=request.strict,
     )
-    warnings = check_cases(cohort.cases, cohort.task, training)
+    warnings = check_cases(cohort.cases, cohort.task, as_given(training, protocol.splits))
+    if protocol.splits is not None:
+        known = {case.patient for case in cohort.cases if any(value is not None for value in case.target)}
+        warnings += check_given(protocol.splits, known)
     matched = cohort.matched
     head, job = context.catalogue.heads.create(
         NewHead(
@@ -180,9 +184,11 @@ def head_predictions(context: Ctx, head: Identifier) -> Response:
 
 @router.get("/{head}/splits.json")
 def head_splits(context: Ctx, head: Identifier) -> JSONResponse:
-    """Gives the patients (pseudonyms) of the test part and of each fold."""
+    """Gives the patients (pseudonyms) of the test part and of each fold, in our layout and in STAMP's."""
     found, report = _report(context, head)
-    return JSONResponse(report["splits"], headers=_saved_as(f"{found.name}-v{found.version}-splits.json"))
+    return JSONResponse(
+        with_stamp_layout(report["splits"]), headers=_saved_as(f"{found.name}-v{found.version}-splits.json")
+    )
 
 
 def find_head(context: Context, name_or_id: str) -> HeadRecord:
