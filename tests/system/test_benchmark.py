@@ -108,10 +108,15 @@ def test_three_data_sets_and_a_second_run(run: Callable[..., dict[str, Any]], tm
         for row in found["encoders"]:
             assert list(row["scores"]) == found["labels"]
             assert all(len(values["auroc"]) == 2 for values in row["scores"].values())
+    # Test patients are held out of the first two tasks; the third is nested, and has none.
+    assert [found["judged_on"] for found in first.values()] == ["test", "test", "validation"]
     page = (out / "benchmark.md").read_text()
     for heading in ("Table 2. DeepLesion", "Table 3. RAD-ChestCT", "Table 4. NSCLC-Radiomics"):
         assert heading in page
     assert "12 of 12 patients" in page
+    assert "validation nested" in page
+    # The first two show a case that no head learned from.
+    assert page.count("its patient is not among those that the heads learned from") >= 2
     assert "1 cases without a known label are left out" in page
     assert "| Model | Abdomen | Mediastinum |" in (out / "deeplesion_sites" / "table.md").read_text()
     with (out / "nsclc_stage" / "table.csv").open() as file:
