@@ -15,7 +15,7 @@ def row(encoder: str, title: str, scores: dict[str, dict[str, list[float | None]
         scores=scores,
         n_cases=40,
         n_patients=37,
-        about={"dim": 16, "level": "slice", "untrained": encoder == "four"},
+        about={"dim": 16, "level": "slice", "untrained": encoder == "four", "recipe": "r" * 64},
         **more,  # type: ignore[arg-type]
     )
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from slicebank.benchmark.results import AVERAGE, LOWER_IS_BETTER, SPOKEN, Score, TaskResult, fold_scores
+from slicebank.benchmark.results import AVERAGE, LOWER_IS_BETTER, SPOKEN, Score, TaskResult, fold_scores, splits_phrase
 from slicebank.benchmark.task_file import read_task, task_text
 from slicebank_models.training.metrics import SMALLER_IS_BETTER
 from tests.client.benchmark.fixed import SITES, STAGE
@@ -63,6 +63,14 @@ def test_test_patients_count_before_validation_parts() -> None:
     # Half of the folds is not a table.
     assert fold_scores({"folds": [tested[0], folds[1]]})[1] == "validation"
     assert fold_scores({}) == ({}, "validation")
+
+
+def test_splits_in_words() -> None:
+    folds = [{"n_train": 8, "n_validation": 4}, {"n_train": 9, "n_validation": 4}]
+    said = "2 folds by patient, trained on 8 to 9 cases and validated on 4"
+    assert splits_phrase({"folds": folds, "test": None}) == said
+    assert splits_phrase({"folds": folds, "test": {"n_patients": 3}}) == f"{said}; 3 test patients"
+    assert splits_phrase({"folds": [{}]}) == splits_phrase({}) == ""
 
 
 def test_what_is_better_is_what_the_server_says() -> None:

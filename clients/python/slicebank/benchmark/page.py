@@ -65,8 +65,8 @@ def _heading(result: TaskResult) -> str:
 
 def _encoders(rows: Sequence[EncoderResult]) -> str:
     lines = [
-        ["Model", "encoder", "weights (sha256)", "rows", "windows read", "bags", "patients", "head"],
-        ["---"] * 8,
+        ["Model", "encoder", "weights (sha256)", "recipe", "rows", "windows read", "bags", "patients", "head"],
+        ["---"] * 9,
     ]
     for row in rows:
         untrained = " (untrained)" if row.about.get("untrained") else ""
@@ -77,6 +77,7 @@ def _encoders(rows: Sequence[EncoderResult]) -> str:
                 plain_cell(row.title),
                 f"`{row.encoder}`{untrained}",
                 f"`{row.weights_digest[:16]}`",
+                f"`{str(row.about.get('recipe', ''))[:16]}`",
                 rows_text,
                 windows,
                 str(row.n_cases),

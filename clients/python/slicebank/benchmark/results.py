@@ -168,3 +168,21 @@ def fold_scores(metrics: Mapping[str, Any]) -> tuple[JSON, str]:
                 value = figures.get(name)
                 own.setdefault(name, []).append(float(value) if isinstance(value, (int, float)) else None)
     return scores, "test" if judged is tests else "validation"
+
+
+def splits_phrase(metrics: Mapping[str, Any]) -> str:
+    """How the cases of a head were divided, in words; empty where its folds do not say it."""
+    folds = [fold for fold in metrics.get("folds") or () if isinstance(fold, Mapping)]
+    sizes = [[fold.get(name) for fold in folds] for name in ("n_train", "n_validation")]
+    known = [[count for count in counts if isinstance(count, int)] for counts in sizes]
+    if not folds or any(len(counts) < len(folds) for counts in known):
+        return ""
+    train, validation = (_span(counts) for counts in known)
+    text = f"{len(folds)} folds by patient, trained on {train} cases and validated on {validation}"
+    patients = (metrics.get("test") or {}).get("n_patients")
+    return f"{text}; {patients} test patients" if patients else text
+
+
+def _span(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"

@@ -16,7 +16,7 @@ from slicebank.benchmark.figure2 import caption_of, draw_figure2, points_csv, po
 from slicebank.benchmark.figure3 import SHOWN_WINDOWS, draw_figure3, slices_to_show
 from slicebank.benchmark.label_rules import Answers, answers_of
 from slicebank.benchmark.page import PAGE, page_markdown
-from slicebank.benchmark.results import EncoderResult, TaskResult, fold_scores
+from slicebank.benchmark.results import EncoderResult, TaskResult, fold_scores, splits_phrase
 from slicebank.benchmark.state_file import read_json, write_json, write_text
 from slicebank.benchmark.tables import scores_csv, table_markdown, tables_of
 from slicebank.benchmark.task_file import BenchmarkTask
@@ -193,7 +193,12 @@ def _result(
                 n_cases=int(head.head.metrics.get("n_cases") or head.head.n_cases),
                 n_patients=int(head.head.metrics.get("n_patients") or 0),
                 warnings=head.warnings,
-                about={"dim": card.dim, "level": card.level, "untrained": card.untrained},
+                about={
+                    "dim": card.dim,
+                    "level": card.level,
+                    "untrained": card.untrained,
+                    "recipe": head.head.raw.get("recipe_digest") or "",
+                },
             )
         )
     # Classes of a column, and the risk that times and events become, are named by the head.
@@ -209,25 +214,32 @@ def _result(
         judged_on="validation" if "validation" in judged else "test",
         note=task.note,
         published=tuple({"model": row.model, "mean": row.mean, "sd": row.sd} for row in task.published),
-        head=_head(task, dataset, cases, next(iter(trained.values()), None)),
+        head=_head(task, dataset, cases, list(trained.values())),
         left_out=tuple(left_out),
         failed=dict(failed),
     )
 
 
-def _head(task: BenchmarkTask, dataset: Dataset, cases: Sequence[Case], one: Trained | None) -> dict[str, str]:
+def _head(task: BenchmarkTask, dataset: Dataset, cases: Sequence[Case], trained: Sequence[Trained]) -> dict[str, str]:
     """What stands above the tables."""
     patients = {case.patient for case in cases if case.patient}
-    lines = {"data set": dataset.name, "cases": f"{len(cases)}" + (f" of {len(patients)} patients" if patients else "")}
-    if one is not None:
-        raw = one.head.raw
-        settings: dict[str, Any] = {name: raw.get(name) or {} for name in ("training", "protocol", "head")}
-        for name, values in settings.items():
-            told = [f"{key} {_spoken(value)}" for key, value in values.items() if value not in (None, "", {}, [])]
-            if told:
-                lines[name] = ", ".join(told)
-    lines["labels"] = f"{task.kind}, by {task.key}"
-    lines["software"] = f"slicebank {slicebank.__version__}"
+    lines = {
+        "data set": dataset.name,
+        "cases": f"{len(cases)}" + (f" of {len(patients)} patients" if patients else ""),
+        "labels": f"{task.kind}, by {task.key}",
+    }
+    splits = list(dict.fromkeys(splits_phrase(one.head.metrics) for one in trained))
+    if any(splits):
+        lines["splits"] = splits[0] if len(splits) == 1 else f"differ between encoders: {' | '.join(splits)}"
+    for name in ("training", "protocol", "head"):
+        values: Mapping[str, Any] = (trained[0].head.raw.get(name) or {}) if trained else {}
+        told = [f"{key} {_spoken(value)}" for key, value in values.items() if value not in (None, "", {}, [])]
+        if told:
+            lines[name] = ", ".join(told)
+    pipelines = {str(one.head.recipe.get("pipeline_version", "")) for one in trained} - {""}
+    lines["software"] = (
+        f"slicebank {slicebank.__version__}, pixel pipeline {', '.join(sorted(pipelines)) or 'not told'}"
+    )
     return lines
 
 
