@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +45,8 @@ def head_report(context: Context, head: HeadRecord, report: JSON, answers: list[
     measures = measures_in(pooled, mean, test)
     by_label: Mapping[str, JSON] = pooled.get("labels") or {}
     present = measures_in(*by_label.values())
-    calibration = report.get("calibration") or {}
+    without_probabilities = task.kind in (TaskKind.REGRESSION, TaskKind.SURVIVAL)
+    calibration = {} if without_probabilities else report.get("calibration") or {}
     shown = _cases(report, task)
     return render(
         "head.html",
@@ -80,8 +82,11 @@ def calibration_sentence(calibration: Mapping[str, Any]) -> str:
     if not method or method == "none":
         return "Probabilities are as the head gives them, not calibrated."
     fitted_on = calibration.get("fitted_on")
-    where = f", fitted on {str(fitted_on).replace('_', ' ')} predictions" if fitted_on else ""
-    return f"Served probabilities are calibrated: {method}{where}."
+    about = fitted_on if isinstance(fitted_on, Mapping) else {"predictions": fitted_on}
+    if not about.get("predictions"):
+        return f"Served probabilities are calibrated: {method}."
+    many = f"{about['n_units']} " if about.get("n_units") else ""
+    return f"Served probabilities are calibrated: {method}, fitted on {many}{str(about['predictions']).replace('_', '-')} predictions."
 
 
 def _figures(report: JSON) -> list[tuple[str, str, list[JSON]]]:
@@ -143,8 +148,14 @@ def _data(head: HeadRecord, report: JSON) -> Rows:
         in_test = (test.get("labels") or {}).get(label) or {}
         text = _positives(values)
         rows.append((label, f"{text}; test: {_positives(in_test)}" if in_test else text))
-    digest = report.get("data_digest")
-    return [*rows, ("Digest of the data", str(digest))] if digest else rows
+    if digest := report.get("data_digest") or _digest(report.get("bag_digests")):
+        rows.append(("Digest of the data", digest))
+    return rows
+
+
+def _digest(of_bags: object) -> str:
+    """One digest of the digests of all bags; empty where there are none."""
+    return hashlib.sha256(json.dumps(of_bags, sort_keys=True).encode()).hexdigest() if of_bags else ""
 
 
 def _positives(values: Mapping[str, Any]) -> str:
@@ -154,19 +165,19 @@ def _positives(values: Mapping[str, Any]) -> str:
 
 
 def _made(head: HeadRecord, report: JSON) -> Rows:
-    seconds = report.get("seconds")
-    versions = report.get("versions") or {}
-    return [
+    rows = [
         ("Head", f"{head.name} v{head.version}, {head.head_id}"),
         ("State", f"{head.state.value}{', what its name means' if head.promoted else ''}"),
         ("Encoder", f"{head.encoder}, rows of {head.dim}, {head.level.value} level"),
         ("Recipe", head.recipe_digest),
-        ("Windows", ", ".join(str(window["name"]) for window in head.recipe.get("windows") or ()) or DASH),
-        ("Weights of the head", head.sha256 or DASH),
+        ("Windows", ", ".join(str(window["name"]) for window in head.recipe.get("windows") or ())),
+        ("Weights of the head", head.sha256),
         ("Made", f"{iso(head.created_at)}, ready {iso_or_none(head.finished_at) or DASH}"),
-        ("Took", DASH if seconds is None else f"{number(seconds, 1)} s on {report.get('device', 'unknown device')}"),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items()) or DASH),
+        ("Training took", f"{number(report['seconds'], 1)} s" if report.get("seconds") is not None else ""),
+        ("Device", report.get("device")),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in (report.get("versions") or {}).items())),
     ]
+    return [(name, str(value)) for name, value in rows if value]
 
 
 def _settings(head: HeadRecord, report: JSON) -> list[tuple[str, Rows]]:

@@ -31,11 +31,9 @@ MEASURES: Mapping[str, str] = MappingProxyType(
 
 # What stands beside measures in the same object and is none.
 _NO_MEASURE = frozenset(
-    {
-        "n", "positives", "events", "fold", "repeat", "n_train", "n_validation", "best_epoch", "epochs", "steps", "validation_loss",
-        "n_cases", "n_units", "n_patients", "seconds",
-    }
-)  # fmt: skip
+    {"n", "positives", "events", "fold", "repeat", "best_epoch", "epochs", "steps", "validation_loss", "seconds"}
+)
+_COUNT = "n_"
 
 
 def measures_in(*parts: JSON | None) -> list[str]:
@@ -44,7 +42,10 @@ def measures_in(*parts: JSON | None) -> list[str]:
         key
         for part in parts
         for key, value in (part or {}).items()
-        if key not in _NO_MEASURE and isinstance(value, int | float) and not isinstance(value, bool)
+        if key not in _NO_MEASURE
+        and not key.startswith(_COUNT)
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
     }
     return [key for key in MEASURES if key in keys] + sorted(keys - set(MEASURES))
 

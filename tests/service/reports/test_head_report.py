@@ -31,7 +31,7 @@ def test_a_page_says_everything_about_a_head_and_loads_nothing(shelf: Shelf) -> 
         "AUROC",
         "[0.850, 0.960]",
         "0.930 ± 0.020",
-        "temperature, fitted on out of fold predictions",
+        "temperature, fitted on 96 out-of-fold predictions",
         "0.080 0.030",
         "abmil",
         "seed",

@@ -74,7 +74,7 @@ def written_report(labels: list[str], *, kind: str = "multilabel", n: int = 120,
         "test": _measures(labels, truth[test], score[test]),
         "calibration": {
             "method": "temperature",
-            "fitted_on": "out_of_fold",
+            "fitted_on": {"predictions": "out_of_fold", "n_units": n - n_test},
             "before": {"brier": 0.14, "ece": 0.08},
             "after": {"brier": 0.12, "ece": 0.03},
             "parameters": {"temperature": 1.31},
