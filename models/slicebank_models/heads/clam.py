@@ -5,13 +5,15 @@ Engineering 5, written from its methods; the smooth SVM is Berrada et al. 2018, 
 classification", ICLR.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slicebank_models.heads.abmil import DROPOUT, WIDTH, GatedAttention
 from slicebank_models.heads.head import Head, HeadOutput
-from slicebank_models.heads.packed import bag_softmax, bag_weighted_sums, split
+from slicebank_models.heads.packed import bag_softmax, bag_sum, bag_weighted_sums, split
 from slicebank_models.heads.spec import TaskKind
 
 
@@ -81,27 +83,45 @@ class ClamHead(Head):
             lengths: (B,).
             holds: (B, n_outputs) 1, 0 or NaN.
         """
-        losses = [
-            self._bag_loss(bag, order.expand(-1, holds.shape[1]), answer)
-            for bag, order, answer in zip(split(hidden, lengths), split(attention, lengths), holds, strict=True)
-        ]
+        most, least = -(-lengths // 2), lengths // 2
+        n_top, n_bottom = most.clamp(max=self.instances), least.clamp(max=self.instances)
+        top, bottom = _ends(attention.expand(-1, holds.shape[1]), lengths, n_top.tolist(), n_bottom.tolist())
+        at_top = smooth_svm(self._scores(hidden, top))  # (sum of n_top, n_outputs, 2)
+        at_bottom = smooth_svm(self._scores(hidden, bottom))
+        inside = bag_sum(at_top[..., 1], n_top) + bag_sum(at_bottom[..., 0], n_bottom)
+        outside = bag_sum(at_top[..., 0], n_top)
+        losses = torch.where(
+            holds == 1, inside / (n_top + n_bottom).unsqueeze(1), outside / n_top.unsqueeze(1)
+        )  # (B, n_outputs)
         known = ~holds.isnan()
-        total = torch.where(known, torch.stack(losses), 0.0).sum()
-        return total / known.sum().clamp(min=1)
-
-    def _bag_loss(self, hidden: Tensor, attention: Tensor, holds: Tensor) -> Tensor:
-        """Returns (n_outputs,) losses of one bag, from (N, width), (N, n_outputs) and (n_outputs,)."""
-        n_top, n_bottom = min(self.instances, -(-len(hidden) // 2)), min(self.instances, len(hidden) // 2)
-        top = smooth_svm(self._scores(hidden, attention.topk(n_top, dim=0).indices))  # (n_top, n_outputs, 2)
-        bottom = smooth_svm(self._scores(hidden, attention.topk(n_bottom, dim=0, largest=False).indices))
-        inside = (top[..., 1].sum(dim=0) + bottom[..., 0].sum(dim=0)) / (n_top + n_bottom)
-        return torch.where(holds == 1, inside, top[..., 0].mean(dim=0))
+        return torch.where(known, losses, 0.0).sum() / known.sum().clamp(min=1)
 
     def _scores(self, hidden: Tensor, chosen: Tensor) -> Tensor:
         """Returns (k, n_outputs, 2) scores by each output's own classifier of the (k, n_outputs) rows chosen for it."""
         weight = self.instance_classifiers.weight.view(-1, 2, hidden.shape[1])
         scores = torch.einsum("kod,ocd->koc", hidden[chosen], weight)
         return scores + self.instance_classifiers.bias.view(-1, 2)
+
+
+@torch.no_grad()
+def _ends(attention: Tensor, lengths: Tensor, n_top: Sequence[int], n_bottom: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Returns which of the T rows are most and which least attended in each bag, bags end to end, by output.
+
+    Args:
+        attention: (T, n_outputs).
+        lengths: (B,).
+        n_top: How many of each bag, at most its rows.
+        n_bottom: Likewise.
+
+    Returns:
+        (sum of n_top, n_outputs) and (sum of n_bottom, n_outputs), int64.
+    """
+    top, bottom, start = [], [], 0
+    for bag, most, least in zip(split(attention, lengths), n_top, n_bottom, strict=True):
+        top.append(start + bag.topk(most, dim=0).indices)
+        bottom.append(start + bag.topk(least, dim=0, largest=False).indices)
+        start += len(bag)
+    return torch.cat(top), torch.cat(bottom)
 
 
 def smooth_svm(scores: Tensor) -> Tensor:
