@@ -132,7 +132,7 @@ def serving() -> Iterator[SpeakingServer]:
             if self.command != "HEAD":
                 self.wfile.write(content)
 
-        do_GET = do_POST = do_DELETE = do_HEAD = do_PATCH = _handle  # noqa: N815 - http.server's own names
+        do_GET = do_POST = do_DELETE = do_HEAD = do_PATCH = do_PUT = _handle  # noqa: N815 - http.server's own names
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

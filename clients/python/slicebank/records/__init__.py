@@ -4,6 +4,7 @@ from slicebank.records.bags import Bag, BagArrays, BagWindow
 from slicebank.records.cohorts import CaseOutcome, CaseState, Cohort, CohortFailure, Submission
 from slicebank.records.decode import JSON, decode, decode_all
 from slicebank.records.encoders import Encoder, EncoderCheck, EncoderPull, EncoderSource
+from slicebank.records.evaluations import CasePrediction, Evaluation, EvaluationStarted
 from slicebank.records.exports import Export, ExportProgress
 from slicebank.records.heads import Head, HeadTraining, Task
 from slicebank.records.imports import Import, ImportedStudy, Source
@@ -30,6 +31,7 @@ __all__ = [
     "BagArrays",
     "BagWindow",
     "CaseOutcome",
+    "CasePrediction",
     "CaseState",
     "Cohort",
     "CohortFailure",
@@ -37,6 +39,8 @@ __all__ = [
     "EncoderCheck",
     "EncoderPull",
     "EncoderSource",
+    "Evaluation",
+    "EvaluationStarted",
     "Export",
     "ExportProgress",
     "Head",

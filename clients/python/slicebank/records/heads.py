@@ -28,9 +28,12 @@ class Head:
     encoder: str = ""
     task: Task = field(default_factory=Task)
     training: JSON = field(default_factory=dict)
+    head: JSON = field(default_factory=dict)
+    protocol: JSON = field(default_factory=dict)
     metrics: JSON = field(default_factory=dict)
     recipe: JSON = field(default_factory=dict)
     versions: tuple[str | JSON, ...] = ()
+    promotions: tuple[JSON, ...] = ()
     training_data_deleted: bool = False
     n_cases: int = 0
     job_id: str | None = None

@@ -10,12 +10,29 @@ from slicebank.records.decode import JSON
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The answer for one label: probability 0 to 1, mean logit, and the standard deviation over the folds."""
+    """The answer for one label.
+
+    Attributes:
+        probability: 0 to 1; None of a regression or survival task.
+        logit: log-odds of it.
+        fold_std: standard deviation over the folds.
+        value: of a regression; of a survival task the risk, a log hazard ratio.
+        raw_probability: before calibration.
+        calibrated: whether `probability` is calibrated.
+    """
 
     label: str
-    probability: float
+    probability: float | None = None
     logit: float | None = None
     fold_std: float | None = None
+    value: float | None = None
+    raw_probability: float | None = None
+    calibrated: bool = False
+
+    @property
+    def figure(self) -> float | None:
+        """What the task gives: a probability, a number or a risk."""
+        return self.value if self.probability is None else self.probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +47,8 @@ class AttentionRow:
     instance_number: int | None = None
     z_mm: float | None = None
     logit: float | None = None
+    percentile: float | None = None
+    series_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +59,8 @@ class AttentionSlice:
     weight: float
     rank: int
     sop_instance_uid: str | None = None
+    percentile: float | None = None
+    series_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +91,10 @@ class Prediction:
     outputs: tuple[Output, ...] = ()
     attention: Attention = field(default_factory=Attention)
     series_uid: str | None = None
+    study_uid: str | None = None
+    rule: str | None = None
+    in_training: bool | None = None
+    series: tuple[JSON, ...] = ()
     raw: JSON = field(default_factory=dict, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Output]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,15 @@ from slicebank.errors import InputError, UnexpectedAnswer
 from slicebank.labels import labels_payload
 from slicebank.records import Head, HeadTraining, Plot, Prediction, Task, decode, decode_all
 from slicebank.resources.download import save_bytes
+from slicebank.resources.head_serving import HeadServing, Labels
 from slicebank.resources.jobs import JobsResource, OnJob
 from slicebank.resources.paging import paged
 from slicebank.resources.path import url_part
 from slicebank.resources.predictions import PredictionsResource
 from slicebank.transport import Transport
 
-Labels = str | PathLike[str] | Sequence[Mapping[str, Any]] | Mapping[str, Any]
 
-
-class HeadsResource:
+class HeadsResource(HeadServing):
     """Heads: train, look up, promote, remove, and predict."""
 
     def __init__(self, transport: Transport, jobs: JobsResource, predictions: PredictionsResource) -> None:

@@ -1,9 +1,9 @@
-"""`slicebank heads`: train, list, show, delete, promote."""
+"""`slicebank heads`: train, list, show, delete, promote; what else there is stands in files of its own."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,14 +12,14 @@ import typer
 from rich.markup import escape
 
 from slicebank.cli.command import command
-from slicebank.cli.commands import head_reports
+from slicebank.cli.commands import head_reports, head_serving
+from slicebank.cli.commands.metrics_phrase import metrics_phrase
 from slicebank.cli.commands.series import Limit
 from slicebank.cli.progress import JobsBar
 from slicebank.cli.session import Session
 from slicebank.records import Head, Task
 
 HeadName = Annotated[str, typer.Argument(metavar="HEAD", help="Name of a head, or id of one version.")]
-METRICS_SHOWN = ("auroc", "auprc", "f1")
 
 
 class TaskKind(StrEnum):
@@ -28,6 +28,40 @@ class TaskKind(StrEnum):
     BINARY = "binary"
     MULTILABEL = "multilabel"
     MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+    SURVIVAL = "survival"
+
+
+class Architecture(StrEnum):
+    """How rows become an answer."""
+
+    ABMIL = "abmil"
+    GATED_ABMIL = "gated_abmil"
+    MULTIBRANCH_ABMIL = "multibranch_abmil"
+    CLAM_SB = "clam_sb"
+    CLAM_MB = "clam_mb"
+    TRANSMIL = "transmil"
+    MEAN = "mean"
+    MAX = "max"
+    LINEAR = "linear"
+    MLP = "mlp"
+
+
+class Pooling(StrEnum):
+    """What several series of a study or a patient become."""
+
+    LARGEST = "largest"
+    MEAN = "mean"
+    ONE_BAG = "one_bag"
+
+
+class Calibration(StrEnum):
+    """What makes served probabilities rates."""
+
+    NONE = "none"
+    TEMPERATURE = "temperature"
+    PLATT = "platt"
+    ISOTONIC = "isotonic"
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +72,7 @@ def register(app: typer.Typer) -> None:
     command(app, "delete")(delete)
     command(app, "promote")(promote)
     head_reports.register(app)
+    head_serving.register(app)
 
 
 def train(
@@ -59,6 +94,28 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Training number, such as --set folds=3; again for several."),
     ] = None,
+    architecture: Annotated[
+        Architecture | None, typer.Option(help="How rows become an answer; the published head otherwise.")
+    ] = None,
+    head: Annotated[
+        list[str] | None,
+        typer.Option("--head", metavar="KEY=VALUE", help="Of the head, such as --head width=128; again for several."),
+    ] = None,
+    pooling: Annotated[Pooling | None, typer.Option(help="What several series of a study or a patient become.")] = None,
+    calibration: Annotated[Calibration | None, typer.Option(help="Of the served probabilities.")] = None,
+    sites: Annotated[
+        str | None,
+        typer.Option("--sites", metavar="COLUMN", help="Column of sites, whose patients stay on one side of a split."),
+    ] = None,
+    splits: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="splits.json to use, ours or STAMP's.")
+    ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protocol", metavar="KEY=VALUE", help="How it is judged, such as --protocol repeats=3; again for several."
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse rows without a bag.", show_default=False)] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is trained.")] = True,
 ) -> None:
@@ -66,7 +123,14 @@ def train(
     output = session.output
     with session.client() as client:
         started = client.heads.train(
-            name, encoder, Task(kind.value, tuple(label or ())), labels, _settings(settings or []), strict=strict
+            name,
+            encoder,
+            Task(kind.value, tuple(label or ())),
+            labels,
+            key_values(settings, "--set"),
+            head=key_values(head, "--head") | ({} if architecture is None else {"architecture": architecture.value}),
+            protocol=key_values(protocol, "--protocol") | _protocol(pooling, calibration, sites, splits),
+            strict=strict,
         )
         for warning in started.warnings:
             output.note(f"[yellow]Warning:[/] {escape(warning)}")
@@ -138,20 +202,6 @@ def promote(session: Session, head_id: Annotated[str, typer.Argument(metavar="HE
     session.output.say(f"{head.name} now means {head.head_id}.")
 
 
-def metrics_phrase(metrics: Mapping[str, Any]) -> str:
-    """AUROC, AUPRC and F1 as mean and standard deviation over the folds, as far as they are known."""
-    mean, spread = metrics.get("mean"), metrics.get("sd")
-    if not isinstance(mean, Mapping):
-        return ""
-    parts = []
-    for name in METRICS_SHOWN:
-        value = mean.get(name)
-        if isinstance(value, (int, float)):
-            deviation = spread.get(name) if isinstance(spread, Mapping) else None
-            parts.append(f"{name.upper()} {value:.3f}" + (f" ± {deviation:.3f}" if deviation is not None else ""))
-    return ", ".join(parts)
-
-
 def _print_head(session: Session, head: Head, *, said: Sequence[str] = ()) -> None:
     """Prints a head; of the warnings of its report those that were not said yet."""
     if session.output.as_json:
@@ -167,6 +217,8 @@ def _print_head(session: Session, head: Head, *, said: Sequence[str] = ()) -> No
             "encoder": head.encoder,
             "cases": head.n_cases or None,
             "training": head.training,
+            "architecture": head.head.get("architecture"),
+            "protocol": head.protocol or None,
             "over folds": metrics_phrase(head.metrics),
             "test": metrics_phrase({"mean": head.metrics.get("test")}),
             "versions": len(head.versions) or None,
@@ -179,13 +231,32 @@ def _print_head(session: Session, head: Head, *, said: Sequence[str] = ()) -> No
             session.output.note(f"[yellow]Warning:[/] {escape(str(warning))}")
 
 
-def _settings(pairs: list[str]) -> dict[str, Any]:
+def _protocol(
+    pooling: Pooling | None, calibration: Calibration | None, sites: str | None, splits: Path | None
+) -> dict[str, Any]:
+    """What the options with names of their own say."""
+    chosen: dict[str, Any] = {}
+    if pooling is not None:
+        chosen["pooling"] = pooling.value
+    if calibration is not None:
+        chosen["calibration"] = calibration.value
+    if sites is not None:
+        chosen |= {"site_column": sites, "preserve_sites": True}
+    if splits is not None:
+        try:
+            chosen["splits"] = json.loads(splits.read_text(encoding="utf-8-sig"))
+        except ValueError as error:
+            raise typer.BadParameter(f"{splits} is not JSON", param_hint="--splits") from error
+    return chosen
+
+
+def key_values(pairs: Sequence[str] | None, option: str) -> dict[str, Any]:
     """Numbers as numbers, lists as JSON, anything else as text."""
     chosen: dict[str, Any] = {}
-    for pair in pairs:
+    for pair in pairs or ():
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise typer.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--set")
+            raise typer.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint=option)
         try:
             chosen[key] = json.loads(value)
         except ValueError:

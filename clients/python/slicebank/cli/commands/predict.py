@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from slicebank.cli.command import command
+from slicebank.cli.commands.predicted_cohort import figure_name, predict_cohort
 from slicebank.cli.commands.predicted_files import PredictedFiles
 from slicebank.cli.progress import JobsBar
 from slicebank.cli.session import Session
@@ -26,6 +27,15 @@ def predict(
     ] = None,
     bag_id: Annotated[str | None, typer.Option("--bag", help="A bag instead of a series.")] = None,
     study_uid: Annotated[str | None, typer.Option("--study", help="A study instead of a series.")] = None,
+    cohort: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Many: CSV whose first column is series_uid, study_uid or bag_id."
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--csv", dir_okay=False, help="With --cohort: where the answers are saved.")
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Save the attention over the slices as a PNG.")
     ] = None,
@@ -45,6 +55,11 @@ def predict(
 ) -> None:
     """Ask a head about a series: probabilities, and the slices that drove them."""
     output = session.output
+    if cohort is not None:
+        if series_uid or bag_id or study_uid:
+            raise typer.BadParameter("give a cohort or one series, bag or study", param_hint="--cohort")
+        predict_cohort(session, head, cohort, table)
+        return
     files = PredictedFiles(picture, report, sr, sc, like, push)
     files.check()
     bar = JobsBar(output, 1)
@@ -56,10 +71,14 @@ def predict(
         output.json({**answer.raw, **told})
         return
     output.table(
-        ("label", "probability", "sd over folds"),
-        [(item.label, item.probability, item.fold_std) for item in answer.outputs],
+        ("label", figure_name(answer.outputs), "sd over folds"),
+        [(item.label, item.figure, item.fold_std) for item in answer.outputs],
         empty="The head gave no output.",
     )
+    if answer.in_training:
+        output.note(
+            "[yellow]Warning:[/] the head has learnt from this patient; its answer shows nothing about new ones."
+        )
     positions = {row.slice_index: row.z_mm for row in answer.attention}
     if top and answer.attention.slices:
         output.table(
