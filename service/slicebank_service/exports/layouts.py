@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from slicebank_store.catalogue import BagRecord
 from slicebank_store.external import folder_name
 from slicebank_store.types import BagLevel
 
@@ -51,6 +52,24 @@ class ExportedBag:
     labels: tuple[str, ...]
     blob_key: str
     created_at: float
+
+
+def exported_bag(bag: BagRecord, *, patient: str, labels: tuple[str, ...] = ()) -> ExportedBag:
+    """A stored bag as an export knows it."""
+    return ExportedBag(
+        bag_id=bag.bag_id,
+        series_uid=bag.series_uid,
+        study_uid=bag.study_uid,
+        patient=patient,
+        encoder=bag.encoder,
+        level=bag.level,
+        n_rows=bag.n_rows,
+        dim=bag.dim,
+        size=int(bag.recipe["size"]),
+        labels=labels,
+        blob_key=bag.blob_key,
+        created_at=bag.created_at,
+    )
 
 
 def stem_of(layout: Layout, bag: ExportedBag) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slicebank_models.errors import ModelsError
@@ -11,7 +11,7 @@ from slicebank_service.cohorts.cases import one_a_study
 from slicebank_service.cohorts.table import read_labels
 from slicebank_service.context import Context
 from slicebank_service.errors import NoLabelMatches, NothingToExport, ServiceError, SomeUnmatched
-from slicebank_service.exports.layouts import ExportedBag, Layout
+from slicebank_service.exports.layouts import ExportedBag, Layout, exported_bag
 from slicebank_service.exports.request import ExportRequest
 from slicebank_service.recipes import recipe_of
 from slicebank_store.catalogue import BagRecord
@@ -62,7 +62,8 @@ def select(context: Context, request: ExportRequest) -> Selection:
         _check(request, len(chosen), unmatched)
     name = context.pseudonyms.exported
     bags = sorted(
-        (_exported(bag, labels, name) for bag, labels in chosen), key=lambda bag: (bag.patient, bag.series_uid)
+        (exported_bag(bag, patient=name(bag.patient), labels=labels) for bag, labels in chosen),
+        key=lambda bag: (bag.patient, bag.series_uid),
     )
     kept, left_out = _one_a_patient(bags) if _pooled(request.layout, bags) else (bags, [])
     first = stored[0]
@@ -145,23 +146,6 @@ def _check(request: ExportRequest, n_matched: int, unmatched: tuple[str, ...]) -
             f"{len(unmatched)} rows of the labels name no bag of {request.encoder}; upload those series, or leave out strict",
             unmatched=shown,
         )
-
-
-def _exported(bag: BagRecord, labels: tuple[str, ...], pseudonym: Callable[[str], str]) -> ExportedBag:
-    return ExportedBag(
-        bag_id=bag.bag_id,
-        series_uid=bag.series_uid,
-        study_uid=bag.study_uid,
-        patient=pseudonym(bag.patient),
-        encoder=bag.encoder,
-        level=bag.level,
-        n_rows=bag.n_rows,
-        dim=bag.dim,
-        size=int(bag.recipe["size"]),
-        labels=labels,
-        blob_key=bag.blob_key,
-        created_at=bag.created_at,
-    )
 
 
 def _pooled(layout: Layout, bags: Sequence[ExportedBag]) -> bool:

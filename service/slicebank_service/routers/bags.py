@@ -24,6 +24,8 @@ from slicebank_service.context import (
     Identifier,
 )
 from slicebank_service.errors import BagNotReady, UnknownBag, UnsupportedMedia
+from slicebank_service.exports.contents import Extras, write_content
+from slicebank_service.exports.layouts import Content, exported_bag
 from slicebank_service.intake.staged import staged
 from slicebank_service.removal import remove_files
 from slicebank_service.routers.jobs import show
@@ -51,6 +53,15 @@ class BagFormat(StrEnum):
 
     H5 = "h5"
     NPZ = "npz"
+    PT = "pt"
+    PARQUET = "parquet"
+
+
+_MEDIA_TYPES = {
+    BagFormat.NPZ: "application/x-npz",
+    BagFormat.PT: "application/octet-stream",
+    BagFormat.PARQUET: "application/vnd.apache.parquet",
+}
 
 
 @router.get("")
@@ -144,7 +155,7 @@ def delete_bag(context: Ctx, bag_id: Identifier) -> Response:
 def bag_file(
     context: Ctx, request: Request, bag_id: Identifier, kind: Annotated[BagFormat, Query(alias="format")] = BagFormat.H5
 ) -> Response:
-    """Gives a bag's file, whole or in part: the HDF5 as stored, or its arrays as npz."""
+    """Gives a bag's file, whole or in part: the HDF5 as stored, its arrays as npz, its rows as a tensor (pt) or as Parquet."""
     bag = find_bag(context, bag_id)
     with ExitStack() as stack:
         reader: BlobReader
@@ -154,9 +165,10 @@ def bag_file(
         else:
             path = stack.enter_context(context.blobs.open_local(bag.blob_key))
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slicebank-")))
-            write_npz(bag, path, folder / "bag.npz")
-            reader = FileReader(stack.enter_context((folder / "bag.npz").open("rb")), "bag.npz")
-            etag, media_type = f"{bag.sha256}-npz", "application/x-npz"
+            made = folder / f"bag.{kind.value}"
+            write_as(bag, path, made, kind)
+            reader = FileReader(stack.enter_context(made.open("rb")), made.name)
+            etag, media_type = f"{bag.sha256}-{kind.value}", _MEDIA_TYPES[kind]
         return file_response(
             reader,
             request.headers,
@@ -165,6 +177,15 @@ def bag_file(
             filename=f"{bag.bag_id}.{kind}",
             stack=stack.pop_all(),
         )
+
+
+def write_as(bag: BagRecord, source: Path, target: Path, kind: BagFormat) -> None:
+    """Writes a stored bag in another form; the same bag gives the same bytes."""
+    if kind is BagFormat.NPZ:
+        write_npz(bag, source, target)
+        return
+    content = Content.PT if kind is BagFormat.PT else Content.PARQUET
+    write_content(exported_bag(bag, patient=bag.patient), content, source, target, extras=Extras())
 
 
 def find_bag(context: Context, bag_id: str) -> BagRecord:

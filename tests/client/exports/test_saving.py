@@ -159,6 +159,13 @@ def test_a_damaged_file_is_named_and_goes(running: Running, tmp_path: Path, monk
     check_sums(out)
 
 
+def test_one_bag_in_every_form(running: Running, tmp_path: Path) -> None:
+    bag = running.bags[0]
+    for kind in ("h5", "npz", "pt", "parquet"):
+        path = running.client.bags.download(bag.bag_id, tmp_path, kind)  # type: ignore[arg-type]
+        assert (path.name, path.stat().st_size > 100) == (f"{bag.bag_id}.{kind}", True)
+
+
 def test_folders_that_hold_something_else(running: Running, tmp_path: Path) -> None:
     client, out = running.client, tmp_path / "out"
     client.exports.save("trident", out, encoder=ENCODER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,27 @@ def test_out_and_in_again_the_rows_are_the_same(
     folder = again.root / "features" / f"external.{layout}"
     found = sorted(stamp_features(folder, folder / row["FILENAME"]).tobytes() for row in again.table("slide.csv"))
     assert found == sorted(rows(api, bag.bag_id).tobytes() for bag in bags)
+
+
+def test_rows_of_whole_scans_go_out_as_stamps_patient_features(api: Api, tmp_path: Path) -> None:
+    """One file a patient, named by it, [1, D], feat_type patient; of a patient's two the second is left out and named."""
+    for seed, patient in enumerate(("A", "B", "B")):
+        with h5py.File(tmp_path / f"{seed}.h5", "w") as file:
+            file["feats"] = makers.values(seed, n=1)[0]
+            file.attrs["feat_type"] = "patient"
+        bag = bring(api, (tmp_path / f"{seed}.h5").read_bytes(), patient=patient, series_uid=f"s{seed}").json()
+        assert (bag["level"], bag["n_rows"]) == ("scan", 1)
+    response = api.post("/v1/exports", json={"layout": "stamp", "encoder": NAME, "labels": "patient,x\nA,1\nB,0\n"})
+    out = unpack(response, tmp_path / "out")
+    folder = out.root / "features" / "external.uni2"
+    slides = out.table("slide.csv")
+    assert [row["FILENAME"] for row in slides] == [f"{row['PATIENT']}.h5" for row in slides]
+    assert len(slides) == len(list(folder.iterdir())) == 2
+    for row in slides:
+        with h5py.File(folder / row["FILENAME"]) as file:
+            assert (file["feats"].shape, file.attrs["feat_type"]) == ((1, makers.D), "patient")
+    manifest = json.loads((out.root / "manifest.json").read_text())
+    assert [item["why"] for item in manifest["left_out"]] == ["STAMP has one such file a patient"]
 
 
 def test_a_head_learns_from_them(api: Api, world: World, worker: FakeWorker, tmp_path: Path) -> None:

@@ -131,6 +131,17 @@ def test_parquet(cohort: Cohort, export: Export) -> None:
         assert "attention" not in read
 
 
+def test_one_bag_as_a_tensor_and_as_parquet(cohort: Cohort, tmp_path: Path) -> None:
+    bag = cohort.bags[0]
+    for kind in ("pt", "parquet"):
+        response = cohort.api.get(f"/v1/bags/{bag.bag_id}/file", params={"format": kind})
+        assert response.headers["etag"] == f'"{bag.sha256}-{kind}"'
+        (tmp_path / f"bag.{kind}").write_bytes(response.content)
+    tensor = torch.load(tmp_path / "bag.pt", weights_only=True)
+    np.testing.assert_array_equal(tensor.numpy(), rows_of(cohort, bag))
+    assert pq.read_table(tmp_path / "bag.parquet")["patient"][0].as_py() == bag.patient
+
+
 def test_the_folder_of_all_rows_reads_as_one_table(export: Export, cohort: Cohort) -> None:
     out = export("parquet")
     whole = pq.read_table(out.root / "rows")

@@ -18,7 +18,7 @@ from slicebank.transport import Transport
 from slicebank.upload.bodies import file_bytes
 from slicebank.upload.discover import SourceFile
 
-BagFormat = Literal["h5", "npz"]
+BagFormat = Literal["h5", "npz", "pt", "parquet"]
 
 
 class BagsResource:
@@ -102,7 +102,7 @@ class BagsResource:
         Args:
             bag_id: the bag.
             path: file to write, or a folder to put `<bag_id>.<format>` into; the current folder otherwise.
-            format: "h5", the file as the server keeps it, or "npz", the same arrays for numpy.
+            format: "h5", the file as the server keeps it, "npz", the same arrays for numpy, "pt", the rows as a tensor, or "parquet".
             on_progress: called with the bytes so far and the bytes of the whole (0 when not known).
 
         Returns:
@@ -122,6 +122,7 @@ class BagsResource:
             target,
             query={"format": format},
             sha256=bag.sha256 if format == "h5" else None,
+            zipped=format != "parquet",
             on_progress=on_progress,
         )
         return target

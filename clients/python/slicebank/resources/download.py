@@ -20,11 +20,12 @@ def download(
     *,
     query: Query,
     sha256: str | None,
+    zipped: bool = True,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> None:
     """Write an answer's body to a temporary file beside the target, verify it, and rename it.
 
-    Without a checksum the body must be a zip archive (npz is one), whose own checksums are verified.
+    Without a checksum a zip archive (npz and pt are) is verified by its own; of anything else the answer's length is.
 
     Raises:
         ChecksumMismatch: another sha256, or a damaged archive.
@@ -54,7 +55,7 @@ def download(
                     on_progress(done, total)
             file.flush()
             os.fsync(file.fileno())
-        _verify(part, digest.hexdigest(), sha256, target)
+        _verify(part, digest.hexdigest(), sha256, target, zipped=zipped)
         part.chmod(_usual_mode())
         part.replace(target)
     except OSError as error:
@@ -80,10 +81,12 @@ def save_bytes(target: Path, content: bytes) -> None:
         ) from error
 
 
-def _verify(part: Path, found: str, sha256: str | None, target: Path) -> None:
+def _verify(part: Path, found: str, sha256: str | None, target: Path, *, zipped: bool) -> None:
     if sha256 is not None:
         if found != sha256:
             raise ChecksumMismatch(f"{target.name} arrived with the checksum {found}; the server states {sha256}.")
+        return
+    if not zipped:
         return
     try:
         with zipfile.ZipFile(part) as archive:

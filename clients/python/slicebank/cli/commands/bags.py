@@ -22,6 +22,8 @@ class FileFormat(StrEnum):
 
     H5 = "h5"
     NPZ = "npz"
+    PT = "pt"
+    PARQUET = "parquet"
 
 
 def register(app: typer.Typer) -> None:
@@ -85,7 +87,7 @@ def download(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File, or folder for several.", show_default="current folder")
     ] = None,
-    format: Annotated[FileFormat, typer.Option(help="The HDF5 as it is kept, or numpy's npz.")] = FileFormat.H5,  # noqa: A002
+    format: Annotated[FileFormat, typer.Option(help="As it is kept, numpy's npz, a tensor, Parquet.")] = FileFormat.H5,  # noqa: A002
 ) -> None:
     """Save bags as files, each checked against its checksum."""
     if len(bag_ids) > 1 and output is not None:
