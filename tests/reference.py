@@ -18,7 +18,7 @@ ABDOMEN = (-175.0, 275.0)
 LUNG = (-1500.0, 500.0)
 IMAGENET = (np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]))
 
-Resize = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+Resize = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -50,25 +50,28 @@ def gray8(hu: NDArray[np.float64], window: tuple[float, float]) -> NDArray[np.ui
     return np.floor(255 * np.clip((hu - low) / (high - low), 0, 1) + 0.5).astype(np.uint8)
 
 
-def bilinear(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(image).resize((224, 224), Image.Resampling.BILINEAR))
+def bilinear(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
-def nearest(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(image).resize((224, 224), Image.Resampling.NEAREST))
+def nearest(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST))
 
 
 def make_rows(
-    slices: list[ReferenceSlice], windows: tuple[tuple[float, float], ...] = (ABDOMEN, LUNG), resize: Resize = bilinear
+    slices: list[ReferenceSlice],
+    windows: tuple[tuple[float, float], ...] = (ABDOMEN, LUNG),
+    resize: Resize = bilinear,
+    size: int = 224,
 ) -> NDArray[np.uint8]:
-    """Rows (slice * W + window, 224, 224) of 8-bit images."""
-    return np.stack([resize(gray8(s.hu, window)) for s in slices for window in windows])
+    """Rows (slice * W + window, size, size) of 8-bit images."""
+    return np.stack([resize(gray8(s.hu, window), size) for s in slices for window in windows])
 
 
 def forward(
     rows: NDArray[np.uint8], network: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 ) -> NDArray[np.float64]:
-    """Features, one image at a time: network takes (1, 3, 224, 224)."""
+    """Features, one image at a time: network takes (1, 3, size, size)."""
     mean, std = (v[:, None, None] for v in IMAGENET)
     features = [network((((np.stack([row] * 3) / 255.0) - mean) / std)[None].astype(np.float32))[0] for row in rows]
     return np.asarray(features, dtype=np.float64)

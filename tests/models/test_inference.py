@@ -18,7 +18,7 @@ def frozen(name: str, precision: Precision = "standard", device: str = "cpu") ->
     return FrozenEncoder(card, load_encoder(card), device=device, precision=precision)
 
 
-def smooth_rows(count: int, size: int = 224) -> np.ndarray:
+def smooth_rows(count: int, size: int = EncoderRegistry().get(DEFAULT_ENCODER).input_size) -> np.ndarray:
     """Bodies of changing size: content that differs from row to row as slices do."""
     y, x = np.mgrid[:size, :size] / size - 0.5
     rows = [

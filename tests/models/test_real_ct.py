@@ -15,6 +15,7 @@ from slicebank_models.registry import DEFAULT_ENCODER, EncoderRegistry
 pytestmark = pytest.mark.realct
 
 WINDOWS = ((-175.0, 275.0), (-1500.0, 500.0))
+SIZE = EncoderRegistry().get(DEFAULT_ENCODER).input_size
 Floats = NDArray[np.float64]
 
 
@@ -34,13 +35,13 @@ def volume(real_ct: Path) -> Floats:
 def render(
     volume: Floats, *, windows: tuple[tuple[float, float], ...] = WINDOWS, nearest: bool = False
 ) -> NDArray[np.uint8]:
-    """(2 * slices, 224, 224) uint8: the abdominal, then the lung row of each slice."""
+    """(2 * slices, SIZE, SIZE) uint8: the abdominal, then the lung row of each slice."""
     rows = []
     for hu in volume:
         for low, high in windows:
             grey = np.floor(255 * np.clip((hu - low) / (high - low), 0, 1) + 0.5).astype(np.uint8)
             how = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
-            rows.append(np.asarray(Image.fromarray(grey).resize((224, 224), how)))
+            rows.append(np.asarray(Image.fromarray(grey).resize((SIZE, SIZE), how)))
     return np.stack(rows)
 
 

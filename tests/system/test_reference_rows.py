@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.system, pytest.mark.realct]
 
 # The middle of the abdomen: neighbouring slices there are as alike as slices get.
 MIDDLE = slice(50, 70)
+SIZE = EncoderRegistry().get(DEFAULT_ENCODER).input_size
 LEAST_COSINE = {"fp32": 0.9999, "standard": 0.998}
 
 
@@ -68,7 +69,7 @@ def embedded(service: Service, real_ct: Path, tmp_path_factory: pytest.TempPathF
             assert [uid.decode() for uid in file["sop_instance_uid"]] == [s.sop_instance_uid for s in slices]
             features[precision] = file["feats"][:]
     network = reference_network()
-    return Embedded(features, reference.forward(reference.make_rows(slices), network), slices, network)
+    return Embedded(features, reference.forward(reference.make_rows(slices, size=SIZE), network), slices, network)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "standard"])
@@ -79,19 +80,19 @@ def test_every_row_is_its_own(embedded: Embedded, precision: str) -> None:
 
 
 def shifted(slices: list[reference.ReferenceSlice]) -> NDArray[np.uint8]:
-    return reference.make_rows([*slices[1:], slices[0]])
+    return reference.make_rows([*slices[1:], slices[0]], size=SIZE)
 
 
 def brighter(slices: list[reference.ReferenceSlice]) -> NDArray[np.uint8]:
-    return reference.make_rows([replace(s, hu=s.hu + 24) for s in slices])
+    return reference.make_rows([replace(s, hu=s.hu + 24) for s in slices], size=SIZE)
 
 
 def swapped(slices: list[reference.ReferenceSlice]) -> NDArray[np.uint8]:
-    return reference.make_rows(slices, windows=(reference.LUNG, reference.ABDOMEN))
+    return reference.make_rows(slices, windows=(reference.LUNG, reference.ABDOMEN), size=SIZE)
 
 
 def coarse(slices: list[reference.ReferenceSlice]) -> NDArray[np.uint8]:
-    return reference.make_rows(slices, resize=reference.nearest)
+    return reference.make_rows(slices, resize=reference.nearest, size=SIZE)
 
 
 @pytest.mark.parametrize("fault", [shifted, brighter, swapped, coarse])
