@@ -58,7 +58,7 @@ def test_full_precision_agrees_with_one_row_at_a_time_and_standard_is_near() -> 
 @pytest.mark.parametrize("name", ["mambaout_femto.untrained", "vit_small.untrained"])
 def test_a_row_does_not_depend_on_what_shares_its_batch(name: str) -> None:
     module = load_encoder(EncoderRegistry().get(name)).to(memory_format=torch.channels_last)
-    rows, mates = torch.from_numpy(smooth_rows(4)), torch.from_numpy(255 - smooth_rows(8)[4:])
+    rows, mates = torch.from_numpy(smooth_rows(4, 224)), torch.from_numpy(255 - smooth_rows(8, 224)[4:])
 
     def alone_and_together() -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
