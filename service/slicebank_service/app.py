@@ -26,6 +26,7 @@ from slicebank_service.pulse import Pulse, blobs_answer
 from slicebank_service.routers import (
     bags,
     checking,
+    comparisons,
     dicomweb,
     encoders,
     evaluations,
@@ -191,6 +192,7 @@ def create_app(
         exports,
         encoders,
         heads,
+        comparisons,
         evaluations,
         on_embedded,
         predictions,

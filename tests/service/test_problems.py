@@ -293,7 +293,7 @@ def test_routes_are_those_of_this_version_and_no_stubs(empty_api: Api) -> None:
         "POST /heads/{head}/rollback", "POST /heads/{head}/evaluations", "GET /heads/{head}/evaluations",
         "GET /evaluations/{evaluation_id}", "GET /on_embedded", "PUT /on_embedded",
         "GET /groups/{group_id}/predictions", "GET /groups/{group_id}/predictions.csv",
-        "GET /heads/{head}/predictions.csv", "GET /heads/{head}/splits.json",
+        "GET /heads/{head}/predictions.csv", "GET /heads/{head}/splits.json", "GET /heads/{head}/comparison",
         "GET /heads/{head}/report", "GET /heads/{head}/plots", "GET /heads/{head}/plots/{name}", "GET /predictions/{prediction_id}/report",
         "GET /predictions/{prediction_id}/sr", "POST /predictions/{prediction_id}/sr", "GET /predictions/{prediction_id}/sc", "POST /predictions/{prediction_id}/sc",
         "POST /predictions/{prediction_id}/push",

@@ -24,6 +24,8 @@ Values = NDArray[np.float64]
 PARTS = {"pooled": "out_of_fold", "test": "test_predictions"}
 _QUANTILE = 1.959963984540054  # of the normal distribution at 1 - (1 - LEVEL) / 2
 _LEAST_UNITS = 2
+_LEAST_RESAMPLES = 200
+_MOST_WEIGHTS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def compare_heads(
         first: Report of a head.
         second: Report of another head of the same task.
         part: `pooled` (out-of-fold predictions) or `test`.
-        resamples: Of patients.
+        resamples: Of patients; at most ten million cases are drawn in all, but never fewer than 200 resamplings.
         seed: Of the resamplings.
 
     Returns:
@@ -120,12 +122,15 @@ def compare_heads(
         raise NothingToCompare("The heads answer different questions; compare heads of one task with the same labels.")
     pair = [_units(task, report, part) for report in (first, second)]
     keys = [{(name, patient, target): at for at, (name, patient, target) in enumerate(_keys(units))} for units in pair]
-    common = [key for key in keys[0] if key in keys[1]]
+    # In an order of its own, so that both ways round and any order of rows draw the same patients.
+    common = sorted((key for key in keys[0] if key in keys[1]), key=lambda key: (key[1], key[0]))
     if len(common) < _LEAST_UNITS:
         raise NothingToCompare(
             f"The heads have {len(common)} measured cases in common ({part}); train both on the same labels and splits."
         )
     chosen = [_chosen(units, [place[key] for key in common]) for units, place in zip(pair, keys, strict=True)]
+    # Of huge cohorts fewer resamplings, so that an answer takes seconds; their intervals are narrow.
+    resamples = max(_LEAST_RESAMPLES, min(resamples, _MOST_WEIGHTS // len(common)))
     found = _bootstrap(task, chosen[0], chosen[1], resamples=resamples, seed=seed)
     if len(set(chosen[0].patients)) == len(chosen[0]):
         _put_delong(task, chosen[0], chosen[1], found)

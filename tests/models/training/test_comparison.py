@@ -96,7 +96,7 @@ def test_two_reports_are_compared_on_what_both_measured(kind: TaskKind) -> None:
     assert about["method"] == ("delong" if kind is TaskKind.BINARY else "paired_bootstrap")
     back = compare_heads(second, first, resamples=300)["metrics"][name]
     assert back["difference"] == pytest.approx(-about["difference"])
-    assert back["p_value"] == pytest.approx(about["p_value"], abs=0.02)
+    assert back["p_value"] == pytest.approx(about["p_value"])
 
 
 def test_the_bootstrap_agrees_with_delong() -> None:
