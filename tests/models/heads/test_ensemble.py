@@ -156,3 +156,21 @@ def test_random_state_of_the_process_is_left_alone() -> None:
     before = torch.get_rng_state()
     HeadEnsemble(TASKS[TaskKind.BINARY], dim=6, level=EncoderLevel.SLICE, folds=[state]).predict(bag(3))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_calibration_and_recipe_are_kept_with_the_head() -> None:
+    head = ensemble(TaskKind.BINARY, scale=20)
+    calibration = {"method": "temperature", "parameters": {"lesion": {"temperature": 4.0}}}
+    calibrated = head.with_calibration(calibration, recipe_digest="ab12")
+    (raw,), (served,) = head.predict(bag(5)).outputs, calibrated.predict(bag(5)).outputs
+    assert raw.probability == raw.raw_probability == served.raw_probability
+    assert served.probability is not None
+    assert raw.probability is not None
+    assert abs(served.probability - 0.5) < abs(raw.probability - 0.5)
+    assert served.calibrated
+    again = HeadEnsemble.from_bytes(calibrated.to_bytes())
+    assert again.predict(bag(5)).outputs == (served,)
+    assert (again.calibration, again.recipe_digest) == (calibration, "ab12")
+    assert calibrated.with_calibration(None).recipe_digest == "ab12"
+    with pytest.raises(HeadError, match="calibration"):
+        head.with_calibration({"method": "temperature", "parameters": {"other": {"temperature": 4.0}}})
