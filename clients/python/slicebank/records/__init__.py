@@ -4,7 +4,7 @@ from slicebank.records.bags import Bag, BagArrays, BagWindow
 from slicebank.records.cohorts import CaseOutcome, CaseState, Cohort, CohortFailure, Submission
 from slicebank.records.decode import JSON, decode, decode_all
 from slicebank.records.encoders import Encoder, EncoderCheck, EncoderPull, EncoderSource
-from slicebank.records.evaluations import CasePrediction, Evaluation, EvaluationStarted
+from slicebank.records.evaluations import CasePrediction, Evaluation, EvaluationStarted, HeadComparison
 from slicebank.records.exports import Export, ExportProgress
 from slicebank.records.heads import Head, HeadTraining, Task
 from slicebank.records.imports import Import, ImportedStudy, Source
@@ -44,6 +44,7 @@ __all__ = [
     "Export",
     "ExportProgress",
     "Head",
+    "HeadComparison",
     "HeadTraining",
     "Import",
     "ImportedStudy",

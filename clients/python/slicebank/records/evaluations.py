@@ -48,6 +48,28 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadComparison:
+    """Two head versions on the cases that both measured.
+
+    Attributes:
+        part: `pooled` (out-of-fold predictions) or `test`.
+        left_out: measured cases that `first` or `second` alone has.
+        metrics: by figure `{first, second, difference, interval, p_value, method}`; the difference is first minus second.
+        labels: the same by label.
+    """
+
+    first: str
+    second: str
+    part: str = "pooled"
+    n_units: int = 0
+    n_patients: int = 0
+    left_out: JSON = field(default_factory=dict)
+    metrics: JSON = field(default_factory=dict)
+    labels: JSON = field(default_factory=dict)
+    raw: JSON = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class CasePrediction:
     """What a head said of one case of a cohort, or why it said nothing.
 

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from slicebank.labels import labels_payload
-from slicebank.records import CasePrediction, Cohort, Evaluation, EvaluationStarted, Head, decode, decode_all
+from slicebank.records import (
+    CasePrediction,
+    Cohort,
+    Evaluation,
+    EvaluationStarted,
+    Head,
+    HeadComparison,
+    decode,
+    decode_all,
+)
 from slicebank.resources.download import save_bytes
 from slicebank.resources.paging import paged
 from slicebank.resources.path import url_part
@@ -79,6 +88,21 @@ class HeadServing:
             NotFound: no such evaluation.
         """
         return decode(Evaluation, self._transport.get(f"/v1/evaluations/{url_part(evaluation_id)}"))
+
+    def compare(self, head: str, other: str, *, part: str = "pooled") -> HeadComparison:
+        """Compare two heads of one task on the cases that both measured: DeLong's test for AUROC, else a paired bootstrap.
+
+        Args:
+            head: id or name.
+            other: id or name of the second head.
+            part: `pooled` for out-of-fold predictions, or `test`.
+
+        Raises:
+            NotFound: no such head.
+            Conflict: they are of different tasks, or measured no case in common.
+        """
+        path = f"/v1/heads/{url_part(head)}/comparison"
+        return decode(HeadComparison, self._transport.get(path, {"other": other, "part": part}))
 
     def predict_cohort(self, head: str, cases: Sequence[str | Mapping[str, str]]) -> Cohort:
         """Ask a head about many cases as one group; wait for it with `client.cohorts.wait(cohort.group_id)`.

@@ -1,4 +1,4 @@
-"""`slicebank heads rollback`, `evaluate`, `evaluations` and `on-embedded`: what is done with trained heads."""
+"""`slicebank heads rollback`, `compare`, `evaluate`, `evaluations` and `on-embedded`: what is done with trained heads."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from slicebank.cli.session import Session
 from slicebank.errors import InputError
 from slicebank.records import Evaluation
 
+_SMALL = 0.001  # below it three places show nothing
+
 _HeadName = Annotated[str, typer.Argument(metavar="HEAD", help="Name of a head, or id of one version.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "rollback")(rollback)
+    command(app, "compare")(compare)
     command(app, "evaluate")(evaluate)
     command(app, "evaluations")(evaluations)
     command(app, "on-embedded")(on_embedded)
@@ -33,6 +36,39 @@ def rollback(session: Session, name: Annotated[str, typer.Argument(metavar="NAME
     if session.output.as_json:
         session.output.json(head)
     session.output.say(f"{head.name} now means version {head.version} again, {head.head_id}.")
+
+
+def compare(
+    session: Session,
+    head: _HeadName,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="The head to compare it with.")],
+    test: Annotated[
+        bool, typer.Option("--test", help="Of the test part, not out-of-fold predictions.", show_default=False)
+    ] = False,
+) -> None:
+    """Compare two heads on the cases that both measured."""
+    output = session.output
+    with session.client() as client:
+        found = client.heads.compare(head, other, part="test" if test else "pooled")
+    if output.as_json:
+        output.json(found)
+        return
+    output.table(
+        ("figure", head, other, "difference", "95 %", "p"),
+        [
+            (
+                name,
+                _short(about.get("first")),
+                _short(about.get("second")),
+                _short(about.get("difference")),
+                " to ".join(_short(end) for end in about.get("interval") or ()),
+                _short(about.get("p_value")),
+            )
+            for name, about in found.metrics.items()
+        ],
+        empty="Nothing was measured.",
+    )
+    output.note(f"{found.n_units} cases of {found.n_patients} patients, measured by both.")
 
 
 def evaluate(
@@ -114,6 +150,10 @@ def on_embedded(
         session.output.json({"heads": list(named)})
         return
     session.output.say(", ".join(named) or "No head is asked about new bags; name some.")
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if abs(value) >= _SMALL or value == 0 else f"{value:.1g}"
 
 
 def _intervals(found: Evaluation) -> str | None:
