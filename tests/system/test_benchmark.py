@@ -126,10 +126,13 @@ def test_three_data_sets_and_a_second_run(run: Callable[..., dict[str, Any]], tm
         assert "image/png" in (out / name / "figure3.svg").read_text()
 
     before = files_of(out)
+    drawn = {path: path.stat().st_mtime_ns for path in out.rglob("*.svg")}
     for name, command in commands.items():
         again = run(*command)
         assert (again["sent"], again["trained"]) == (0, 0), name
     assert files_of(out) == before
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.svg")} == drawn
+    assert len(drawn) == 4
 
 
 def test_own_cohort_goes_on_with_what_changed(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slicebank.benchmark.figure2 import Variant, draw_figure2, points_csv, points_of, variant_of
+from slicebank.benchmark.figure2 import Variant, draw_figure2, points_csv, variant_of
 from slicebank.benchmark.figure3 import WINDOW_COLOURS, draw_figure3, slices_to_show
 from tests.client.benchmark.fixed import SITES, STAGE
 
@@ -59,10 +59,10 @@ def test_figure_2_without_lesion_weights(tmp_path: Path) -> None:
 
 
 def test_figure_2_as_a_table() -> None:
-    assert points_csv(points_of([SITES, STAGE])).splitlines()[:3] == [
-        "task,model,architecture,lesion_weight,metric,mean,sd",
-        "sites,MambaOut-MoCo,MambaOut,,auroc,0.850000,0.070711",
-        "sites,MambaOut-LECL-0,MambaOut,0,auroc,0.875000,0.007071",
+    assert points_csv([SITES, STAGE]).splitlines()[:3] == [
+        "task,title,model,architecture,lesion_weight,metric,mean,sd",
+        "sites,Sites of lesions,MambaOut-MoCo,MambaOut,,auroc,0.850000,0.070711",
+        "sites,Sites of lesions,MambaOut-LECL-0,MambaOut,0,auroc,0.875000,0.007071",
     ]
 
 

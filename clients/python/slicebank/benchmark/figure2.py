@@ -63,18 +63,18 @@ def points_of(results: Sequence[TaskResult]) -> list[Point]:
     ]
 
 
-def points_csv(points: Sequence[Point]) -> str:
-    """One line a task and model."""
+def points_csv(results: Sequence[TaskResult]) -> str:
+    """One line a task and model: everything that is in the figure."""
+    titles = {result.name: result.title for result in results}
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["task", "model", "architecture", "lesion_weight", "metric", "mean", "sd"])
-    for point in points:
+    rows.writerow(["task", "title", "model", "architecture", "lesion_weight", "metric", "mean", "sd"])
+    for point in points_of(results):
         variant = point.variant
+        architecture = variant.architecture if variant else ""
         weight = "" if variant is None or variant.weight is None else f"{variant.weight:g}"
         mean, sd = ("" if value is None else f"{value:.6f}" for value in (point.score.mean, point.score.sd))
-        rows.writerow(
-            [point.task, point.title, variant.architecture if variant else "", weight, point.metric, mean, sd]
-        )
+        rows.writerow([point.task, titles[point.task], point.title, architecture, weight, point.metric, mean, sd])
     return text.getvalue()
 
 

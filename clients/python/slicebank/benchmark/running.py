@@ -12,7 +12,7 @@ import slicebank
 from slicebank.benchmark.attention import attention_of
 from slicebank.benchmark.case import Case, Dataset
 from slicebank.benchmark.embedding import Bags, Embedder
-from slicebank.benchmark.figure2 import caption_of, draw_figure2, points_csv, points_of
+from slicebank.benchmark.figure2 import caption_of, draw_figure2, points_csv
 from slicebank.benchmark.figure3 import SHOWN_WINDOWS, draw_figure3, slices_to_show
 from slicebank.benchmark.label_rules import Answers, answers_of
 from slicebank.benchmark.page import PAGE, page_markdown
@@ -134,8 +134,11 @@ def write_folder(out: Path) -> None:
         write_text(path.parent / "table.csv", scores_csv(result))
     results.sort(key=lambda result: (result.table or 99, result.name))
     if any(result.encoders for result in results):
-        draw_figure2(results, out / FIGURE2)
-        write_text(out / FIGURE2_DATA, points_csv(points_of(results)))
+        data = points_csv(results)
+        known = (out / FIGURE2_DATA).read_text(encoding="utf-8") if (out / FIGURE2_DATA).exists() else ""
+        if known != data or not (out / FIGURE2).exists():
+            draw_figure2(results, out / FIGURE2)
+            write_text(out / FIGURE2_DATA, data)
         figures[""] = {FIGURE2: caption_of(results)}
     write_text(out / PAGE, page_markdown(results, figures))
 
