@@ -10,7 +10,7 @@ import numpy as np
 from tests.worker.conftest import Workshop
 
 NAME = "external:planted"
-CASES = 16
+CASES = 24
 
 
 def planted(path: Path, number: int) -> None:
