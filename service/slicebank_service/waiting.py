@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import anyio.to_thread
 from fastapi import Request
 
 from slicebank_service.context import Context
 from slicebank_service.job_looks import Seen
-from slicebank_store.catalogue import JobRecord
+from slicebank_store.catalogue import JobRecord, PredictionRecord
 
 
 async def wait_until_final(
@@ -52,6 +53,49 @@ async def see_when_final(context: Context, request: Request, job_ids: Sequence[s
             left = deadline - loop.time()
             if left <= 0 or all(item.job.state.final for item in seen) or await request.is_disconnected():
                 return seen
+            await listener.changed(min(left, poll_seconds(context)))
+
+
+async def wait_for_prediction(
+    context: Context, request: Request, job: JobRecord, wait_s: float
+) -> PredictionRecord | JobRecord:
+    """Waits for the answer that a predict job makes, as `wait_until_final` for jobs.
+
+    Looks for the answer itself, and at the job only where there is none: the answer of a stored bag is milliseconds away, and finding
+    places in the queue would take as long as computing it.
+
+    Args:
+        context: the application's collaborators.
+        request: the request that waits.
+        job: of kind predict.
+        wait_s: longest wait, seconds; the settings bound it further.
+
+    Returns:
+        The prediction, or the job as it is now.
+    """
+    catalogue, project = context.catalogue, context.project
+
+    def look() -> PredictionRecord | JobRecord:
+        return (
+            catalogue.predictions.get(project, job.prediction_id or "")
+            or catalogue.jobs.get(project, job.job_id)
+            or job
+        )
+
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + min(wait_s, context.settings.max_wait_seconds)
+    with (
+        context.hub.listen(project, [job.job_id]) as listener,
+        context.metrics.long_polls.track_inprogress(),
+        waiting_uncounted(request),
+    ):
+        while True:
+            found = await anyio.to_thread.run_sync(look)
+            left = deadline - loop.time()
+            if isinstance(found, PredictionRecord) or found.state.final or left <= 0:
+                return found
+            if await request.is_disconnected():
+                return found
             await listener.changed(min(left, poll_seconds(context)))
 
 

@@ -25,7 +25,7 @@ from slicebank_service.errors import (
 from slicebank_service.routers.groups import show_group
 from slicebank_service.routers.heads import ready_head
 from slicebank_service.routers.jobs import show
-from slicebank_service.waiting import wait_until_final
+from slicebank_service.waiting import wait_for_prediction
 from slicebank_store.catalogue import HeadRecord, JobRecord, PredictionRecord
 from slicebank_store.dispatching import announce
 from slicebank_store.types import JobState
@@ -149,9 +149,10 @@ async def _outcome(context: Context, request: Request, job: JobRecord, patience:
         PredictionFailed: the job has ended without a prediction.
         UnknownPrediction: the prediction was made, and removed since.
     """
-    job = next(iter(await wait_until_final(context, request, [job.job_id], patience)), job)
-    if not job.state.final:
-        return job
+    found = await wait_for_prediction(context, request, job, patience)
+    if isinstance(found, PredictionRecord) or not found.state.final:
+        return found
+    job = found
     if job.state is not JobState.SUCCEEDED:
         raise await anyio.to_thread.run_sync(_failure, context, job)
     return await anyio.to_thread.run_sync(_find, context, job.prediction_id or "")

@@ -31,24 +31,27 @@ class Heads:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._kept: OrderedDict[str, HeadEnsemble] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], tuple[HeadRecord, HeadEnsemble]] = OrderedDict()
 
     def load(self, project: str, head_id: str) -> tuple[HeadRecord, HeadEnsemble]:
-        """A head version and its weights.
+        """A head version and its weights; as long as it is kept, nothing is asked: a version never changes.
+
+        Of one that was deleted meanwhile no answer is taken (`effects.add_prediction`).
 
         Raises:
             HeadMissing: it was deleted, or never trained to its end.
         """
-        head = self._runtime.catalogue.heads.get(project, head_id)
-        if head is None or head.blob_key is None:
-            raise HeadMissing(f"head {head_id} is not there, or was never trained to its end")
-        if head_id not in self._kept:
+        key = (project, head_id)
+        if key not in self._kept:
+            head = self._runtime.catalogue.heads.get(project, head_id)
+            if head is None or head.blob_key is None:
+                raise HeadMissing(f"head {head_id} is not there, or was never trained to its end")
             with self._runtime.blobs.open_local(head.blob_key) as path:
-                self._kept[head_id] = HeadEnsemble.from_bytes(path.read_bytes())
+                self._kept[key] = (head, HeadEnsemble.from_bytes(path.read_bytes()))
             while len(self._kept) > _HEADS_KEPT:
                 self._kept.popitem(last=False)
-        self._kept.move_to_end(head_id)
-        return head, self._kept[head_id]
+        self._kept.move_to_end(key)
+        return self._kept[key]
 
 
 @dataclass(frozen=True, slots=True)
