@@ -38,6 +38,7 @@ BENCHMARKS: Mapping[str, Callable[[Form], None]] = {
         "polling",
         "intake",
         "latency",
+        "prediction_latency",
         "phantom_lesions",
         "encoder_quality",
         "lecl_phantoms",

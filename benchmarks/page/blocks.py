@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.page import deployment_tables, pretraining_tables, tables
+from benchmarks.page import deployment_tables, pretraining_tables, serving_tables, tables
 from benchmarks.page.results import ON_PAGE, Machine
 
 PICTURES = "performance"  # folder of the plots, beside the page
@@ -81,6 +81,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "end_to_end": tables.end_to_end,
     "worker_alone": tables.worker_alone,
     "latency": tables.latency,
+    "prediction_latency": serving_tables.prediction_latency,
     "memory": tables.memory,
     "cohort_cost": tables.cohort_cost,
     "scaling": deployment_tables.scaling,

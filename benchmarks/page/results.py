@@ -15,6 +15,7 @@ ON_PAGE = (
     "end_to_end",
     "worker_alone",
     "latency",
+    "prediction_latency",
     "memory",
     "cohort_cost",
     "scaling",

@@ -78,6 +78,15 @@ FIGURES: dict[str, dict[str, Any]] = {
         },
         "cold_start": {"imports_s": 5.0, "worker_s": 8.5, "beyond_imports_s": 3.5, "api_s": 1.4},
     },
+    "prediction_latency": {
+        "rows": 600,
+        "dim": 576,
+        "folds": 5,
+        "computed": {"p50_ms": 20.0, "p90_ms": 30.0, "p99_ms": 40.0, "max_ms": 41.0, "asked": 300},
+        "known": {"p50_ms": 4.0, "p90_ms": 5.0, "p99_ms": 6.0, "max_ms": 7.0, "asked": 300},
+        "parts_ms": {"until_claimed": 2.0, "read": 3.0, "predict": 9.0, "rest_of_job": 3.0, "request": 3.0},
+        "head_alone_ms": 12.0,
+    },
     "memory": {
         "baseline_mib": 400.0,
         "points": [

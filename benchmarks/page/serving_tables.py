@@ -1,0 +1,32 @@
+"""Tables about answers of heads."""
+
+from __future__ import annotations
+
+from benchmarks.page.tables import Figures, number, table
+
+_PARTS = {
+    "request": "request: looking up, waking, telling",
+    "until_claimed": "until the worker has the job",
+    "read": "reading head and bag",
+    "predict": "the head",
+    "rest_of_job": "attention and the answer's row",
+}
+
+
+def prediction_latency(figures: Figures) -> str:
+    """How long answers take, and where the time goes."""
+    rows = []
+    for name, what in (("computed", "computed"), ("known", "known already")):
+        one = figures[name]
+        cells = [number(one[key], 1) for key in ("p50_ms", "p90_ms", "p99_ms", "max_ms")]
+        rows.append([f"{what}, {one['asked']} asked", *cells])
+    header = (
+        f"{figures['rows']} rows of {figures['dim']}, {figures['folds']} folds",
+        "p50, ms",
+        "p90, ms",
+        "p99, ms",
+        "longest, ms",
+    )
+    parts = [[text, number(figures["parts_ms"][name], 1)] for name, text in _PARTS.items()]
+    parts.append(["the head alone, on one core, beside nothing else", number(figures["head_alone_ms"], 1)])
+    return f"{table(header, rows)}\n\n{table(('median of the parts of a computed answer', 'ms'), parts)}"
