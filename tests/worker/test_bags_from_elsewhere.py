@@ -60,3 +60,9 @@ def test_a_head_finds_what_was_planted_in_them(workshop: Workshop, tmp_path: Pat
     assert told[1]["attention"]["slices"] == []
     picture = api.get(f"/v1/predictions/{told[1]['prediction_id']}/attention.png")
     assert picture.headers["content-type"] == "image/png"
+    assert api.request("PUT", "/v1/on_embedded", json={"heads": ["planted"]}).status_code == 200
+    planted(tmp_path / "a.h5", CASES + 3)
+    query = {"encoder": NAME, "series_uid": "new", "patient": "new"}
+    api.post("/v1/bags", content=(tmp_path / "a.h5").read_bytes(), params=query)
+    (job,) = api.get("/v1/jobs", params={"kind": "predict", "series_uid": "new"}).json()["items"]
+    assert workshop.run(job["job_id"]).error_code is None, "a bag that is brought is a new bag too"

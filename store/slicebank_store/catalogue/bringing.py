@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.incoming import IncomingSeries
 from slicebank_store.catalogue.jobs.effects import add_bag
+from slicebank_store.catalogue.on_embedded import ask_heads
 from slicebank_store.catalogue.records import BagRecord
 from slicebank_store.catalogue.revisions import add_revision, load_revision, lock_series
 from slicebank_store.catalogue.rows import to_record
@@ -61,7 +62,8 @@ class Bringing:
                     study_uid=owner["study_uid"],
                     patient=owner["patient"],
                 )
-            add_bag(connection, mine)
+            if add_bag(connection, mine):
+                ask_heads(connection, mine, self._clock())
             return mine
 
         return self._database.transact(bring)
