@@ -2,10 +2,12 @@
 
 `sources.toml` names every repository with its full commit, the collection whose slices it passes on, its terms and how to cite it, and where lesion boxes come from.
 Clone those repositories into one folder as OWNER/NAME or OWNER+NAME, bare or not (`git clone --bare https://github.com/OWNER/NAME DIR/OWNER+NAME`), whole, since commits are old
-and files are read from the commit and not from the work tree. Two commands then give the cache that `slicebank pretrain run` takes:
+and files are read from the commit and not from the work tree. Two commands then give the cache, two more the encoder (docs/model_card.md):
 
     python -m benchmarks.shipped_encoder.collect --checkouts DIR --out FOLDER --shelf CT
     slicebank pretrain cache FOLDER --boxes FOLDER/boxes.csv --out CACHE --side 256
+    slicebank pretrain run CACHE --settings benchmarks/shipped_encoder/settings.toml --out RUN
+    slicebank pretrain export RUN --id mambaout_femto.lecl --input-size 160 --fp16
 
 CT is the folder `ct` of the real CT that the tests read (`SLICEBANK_TEST_DATA`); without it 328 slices of five patients are missing. FOLDER takes about 1.2 GB.
 
