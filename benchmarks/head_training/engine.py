@@ -29,9 +29,9 @@ class Files:
 
     def features(self, index: int) -> NDArray[np.float32]:
         """All rows of one bag."""
-        from slicebank_store.bags import read_bag_rows
+        from slicebank_store.bags import read_features
 
-        return read_bag_rows(cohort.path(self.folder, index)).features
+        return read_features(cohort.path(self.folder, index))
 
 
 _OPEN = ExitStack()

@@ -2,7 +2,7 @@
 
 from slicebank_store.bags.copying import copy_bag
 from slicebank_store.bags.format import BagHeader, BagSlice, SkippedSlice
-from slicebank_store.bags.reader import Bag, BagRows, read_bag, read_bag_rows, read_thumbnails
+from slicebank_store.bags.reader import Bag, BagRows, read_bag, read_bag_rows, read_features, read_thumbnails
 from slicebank_store.bags.writer import BagFile, BagWriter
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "copy_bag",
     "read_bag",
     "read_bag_rows",
+    "read_features",
     "read_thumbnails",
 ]

@@ -114,7 +114,7 @@ class BagRows:
 
 
 def read_bag_rows(path: Path) -> BagRows:
-    """Reads the rows of a bag and nothing else: five times as fast as `read_bag` for 600 rows.
+    """Reads the rows of a bag and their windows, and nothing else.
 
     Raises:
         BadBag: the file is not a bag of this format.
@@ -122,7 +122,7 @@ def read_bag_rows(path: Path) -> BagRows:
     with _open(path) as file:
         _check_format(file.attrs.get("slicebank_format"))
         rows = BagRows(
-            features=file["feats"][...],
+            features=_read_matrix(path, file["feats"]),
             window_index=file["window_index"][...],
             windows=tuple(RecipeWindow(**window) for window in json.loads(file.attrs["windows"])),
         )
@@ -130,6 +130,45 @@ def read_bag_rows(path: Path) -> BagRows:
         msg = "The bag's datasets differ in length."
         raise BadBag(msg)
     return rows
+
+
+def read_features(path: Path) -> NDArray[np.float32]:
+    """Reads the (N, D) rows of a bag and nothing else, as fast as the bytes of the file come.
+
+    Raises:
+        BadBag: the file is not a bag of this format.
+    """
+    with _open(path) as file:
+        _check_format(file.attrs.get("slicebank_format"))
+        return _read_matrix(path, file["feats"])
+
+
+def _read_matrix(path: Path, dataset: h5py.Dataset) -> NDArray[np.float32]:
+    """Reads the rows of a dataset as `BagWriter` lays them out, chunk by chunk past HDF5; others through HDF5.
+
+    HDF5 keeps every other thread waiting while it waits for the disk.
+    """
+    plain = dataset.id.get_create_plist().get_nfilters() == 0 and dataset.dtype == np.dtype("<f4")
+    wide = dataset.ndim == 2 and dataset.chunks is not None and dataset.chunks[1] == dataset.shape[1]
+    # A chunk that was never written has no place in the file.
+    whole = wide and dataset.id.get_num_chunks() == -(-dataset.shape[0] // dataset.chunks[0])
+    if not (plain and whole) or dataset.file.userblock_size:
+        return np.asarray(dataset[...])
+    matrix = np.empty(dataset.shape, np.float32)
+    data = memoryview(matrix.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+    row_bytes = dataset.shape[1] * matrix.itemsize
+    with path.open("rb", buffering=0) as file:
+        for number in range(dataset.id.get_num_chunks()):
+            chunk = dataset.id.get_chunk_info(number)
+            part = data[chunk.chunk_offset[0] * row_bytes :][: chunk.size]
+            file.seek(chunk.byte_offset)
+            while part:
+                count = file.readinto(part)
+                if not count:
+                    msg = f"{path.name} ends within its rows: embed its series again."
+                    raise BadBag(msg)
+                part = part[count:]
+    return matrix
 
 
 def _check_format(found: object) -> None:

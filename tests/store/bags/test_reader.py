@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from slicebank_store.bags import read_bag, read_bag_rows, read_thumbnails
+from slicebank_store.bags import read_bag, read_bag_rows, read_features, read_thumbnails
 from slicebank_store.errors import BadBag
 from slicebank_store.recipe import Recipe
 
@@ -52,7 +52,7 @@ def test_broken_bags_are_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "foreign", "w") as file:
         file["feats"] = np.zeros((2, 2), np.float32)
     for name in ("truncated", "empty", "foreign"):
-        for read in (read_bag, read_bag_rows):
+        for read in (read_bag, read_bag_rows, read_features):
             with pytest.raises(BadBag):
                 read(tmp_path / name)
 
@@ -72,7 +72,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "bag", 1)
     with h5py.File(tmp_path / "bag", "r+") as file:
         file.attrs["slicebank_format"] = 2
-    for read in (read_bag, read_bag_rows):
+    for read in (read_bag, read_bag_rows, read_features):
         with pytest.raises(BadBag, match="format 2"):
             read(tmp_path / "bag")
 
@@ -81,6 +81,7 @@ def test_rows_alone_are_those_of_the_whole_bag(tmp_path: Path) -> None:
     write(tmp_path / "bag", 3, skipped=(1,))
     rows, bag = read_bag_rows(tmp_path / "bag"), read_bag(tmp_path / "bag")
     np.testing.assert_array_equal(rows.features, bag.features)
+    np.testing.assert_array_equal(read_features(tmp_path / "bag"), bag.features)
     np.testing.assert_array_equal(rows.window_index, bag.window_index)
     assert rows.windows == bag.windows
     with h5py.File(tmp_path / "bag", "r+") as file:
@@ -89,3 +90,24 @@ def test_rows_alone_are_those_of_the_whole_bag(tmp_path: Path) -> None:
         file["window_index"] = values
     with pytest.raises(BadBag, match="length"):
         read_bag_rows(tmp_path / "bag")
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {},
+        {"chunks": (3, 8)},
+        {"chunks": (5, 4)},
+        {"chunks": (4, 8), "compression": "gzip"},
+        {"dtype": ">f4", "chunks": (3, 8)},
+    ],
+)
+def test_rows_come_back_however_they_are_laid_out(tmp_path: Path, layout: dict[str, object]) -> None:
+    write(tmp_path / "bag", 5)
+    values = np.random.default_rng(1).normal(size=(10, 8)).astype(np.float32)
+    with h5py.File(tmp_path / "bag", "r+") as file:
+        del file["feats"]
+        file.create_dataset("feats", data=values, **layout)
+    found = read_features(tmp_path / "bag")
+    np.testing.assert_array_equal(found, values)
+    np.testing.assert_array_equal(read_bag_rows(tmp_path / "bag").features, values)

@@ -16,7 +16,7 @@ from slicebank_models.heads.protocol import ProtocolSpec
 from slicebank_models.heads.spec import TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import Case
 from slicebank_models.training.train_head import train_head
-from slicebank_store.bags import read_bag_rows
+from slicebank_store.bags import read_bag_rows, read_features
 from slicebank_store.blobs.keys import head_key
 from slicebank_store.catalogue import Catalogue
 from slicebank_store.catalogue.jobs import HeadOutcome
@@ -58,8 +58,10 @@ class StoredBags:
 
     def _rows(self, record: BagRecord) -> NDArray[np.float32]:
         with self._runtime.blobs.open_local(record.blob_key) as path:
+            if not self._windows:
+                return read_features(path)
             bag = read_bag_rows(path)
-        return bag.features if not self._windows else bag.features[rows_of_windows(bag, self._windows)]
+        return bag.features[rows_of_windows(bag, self._windows)]
 
 
 class Trainer:
