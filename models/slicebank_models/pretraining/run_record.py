@@ -1,11 +1,9 @@
 """What a run leaves beside its checkpoints: its settings, and record.json, which says on what and with what it ran."""
 
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ from slicebank_models.pretraining.spec import PretrainingSpec
 JSON = dict[str, Any]
 
 NAME = "record.json"
-_PACKAGES = ("slicebank", "torch", "timm", "numpy")
+# Of whose versions a run depends.
+PACKAGES = ("slicebank", "torch", "timm", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +88,6 @@ def began(folder: Path) -> str:
 def now() -> str:
     """The time, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide a run."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _replace(path: Path, text: str) -> None:

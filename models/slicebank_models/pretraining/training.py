@@ -28,6 +28,7 @@ from slicebank_models.pretraining.slice_cache import SliceCache
 from slicebank_models.pretraining.spec import PretrainingSpec
 from slicebank_models.pretraining.splitting import split_patients
 from slicebank_models.pretraining.stepping import Stepper, StepStatistics
+from slicebank_models.versions import versions
 
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -324,7 +325,7 @@ class _Run:
                 seed=self._spec.run.seed,
                 probe="" if self._task is None else self._task.name,
                 warning=self._alarm.said,
-                versions=run_record.versions(),
+                versions=versions(*run_record.PACKAGES),
                 began=self._began,
                 updated=run_record.now(),
             ),

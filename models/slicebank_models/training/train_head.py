@@ -1,8 +1,10 @@
 """From labelled bags to a head: splits, one training a fold, the ensemble of the folds, and the report on all of it."""
 
+import hashlib
+import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +29,13 @@ from slicebank_models.training.report import report_of
 from slicebank_models.training.seeding import fold_seed
 from slicebank_models.training.side_by_side import train_side_by_side
 from slicebank_models.training.splits_file import as_given
+from slicebank_models.versions import versions
 
 JSON = dict[str, Any]
 Progress = Callable[[int, int], bool]
 
+# Of whose versions a head depends.
+PACKAGES = ("slicebank", "torch", "numpy", "scikit-learn", "scipy")
 # AdamW moves a weight by about the learning rate a step at most, and initial weights are of the order of 0.05: below
 # this reach a head has hardly left its initial weights.
 SHORT_REACH = 0.01
@@ -133,10 +138,19 @@ def train_head(
         "dim": dim,
         "level": level.value,
         "bag_digests": digests,
+        "data_digest": _data_digest(known, digests),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "versions": versions(*PACKAGES),
         "seconds": time.monotonic() - started,
         "warnings": [*warnings, *judged["warnings"]],
     }
     return TrainedHead(ensemble, report)
+
+
+def _data_digest(cases: Sequence[Case], digests: Mapping[str, str]) -> str:
+    """Returns the SHA-256 of what was learned from: the cases' rows and targets, in their order."""
+    told = [[digests[str(case.index)], list(case.target)] for case in cases]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def _in_order(cases: Sequence[Case], bags: BagSource, cache: CohortCache) -> list[Case]:

@@ -245,6 +245,9 @@ def test_the_record_is_enough_to_train_the_same_head_again(trained: TrainedHead)
     )
     assert again.ensemble.to_bytes() == trained.ensemble.to_bytes()
     assert again.report["bag_digests"] == record["bag_digests"]
+    assert again.report["data_digest"] == record["data_digest"]
+    assert record["device"] == "cpu"
+    assert torch.__version__.startswith(record["versions"]["torch"])
 
 
 def test_any_number_of_threads_gives_the_same_bits_where_each_fold_has_one() -> None:
