@@ -50,9 +50,7 @@ def head_plots(context: Ctx, head: Identifier) -> PlotList:
     )
 
 
-@router.get(
-    "/heads/{head}/plots/{name}", response_class=Response, responses={200: {"content": {"image/svg+xml": {}}}}
-)
+@router.get("/heads/{head}/plots/{name}", response_class=Response, responses={200: {"content": {"image/svg+xml": {}}}})
 def head_plot(context: Ctx, head: Identifier, name: Identifier, part: Part = "pooled") -> Response:
     """Draws a figure of a head version as SVG."""
     from slicebank_service.reports.pages import HEADERS
