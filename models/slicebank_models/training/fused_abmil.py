@@ -90,7 +90,8 @@ class _Pooling(torch.autograd.Function):
     ) -> Tensor:
         dtype, exact, width = chunks[0].rows.dtype, weight.dtype, len(weight)
         down, shifted = weight.to(dtype).t(), (bias + weight @ offset).to(dtype)
-        across, across_bias = attention.to(dtype).t(), attention_bias.to(dtype)
+        # tanh(s) = 2 sigmoid(2 s) - 1, and torch is three times as fast at the sigmoid.
+        across, across_bias = (2 * attention).to(dtype).t(), (2 * attention_bias).to(dtype)
         n_rows = [len(chunk.rows) for chunk in chunks]
         hidden_rows = torch.split(workspace.take("hidden", sum(n_rows), width, dtype), n_rows)
         content_rows = torch.split(workspace.take("content", sum(n_rows), width, dtype), n_rows)
@@ -98,8 +99,10 @@ class _Pooling(torch.autograd.Function):
         for chunk, hidden, content in zip(chunks, hidden_rows, content_rows, strict=True):
             wide = workspace.take("wide", len(hidden), width, exact)
             torch.addmm(shifted, chunk.rows, down, out=hidden).relu_()
-            torch.addmm(across_bias, hidden, across, out=content).tanh_()
-            weights = _softmax(torch.mv(wide.copy_(content), score[0]) + score_bias, chunk)
+            torch.addmm(across_bias, hidden, across, out=content)
+            wide.copy_(content).sigmoid_().mul_(2).sub_(1)
+            content.copy_(wide)
+            weights = _softmax(torch.mv(wide, score[0]) + score_bias, chunk)
             pooled.append(_weighted_sum(wide.copy_(hidden), weights, chunk))
             kept.append((hidden, content, weights))
         if ctx is not None:
@@ -133,9 +136,9 @@ class _Pooling(torch.autograd.Function):
             torch.ops.aten.threshold_backward.grad_input(d_hidden, hidden, 0, grad_input=d_hidden)
             found = (
                 torch.mm(d_hidden.t(), chunk.rows).to(exact),
-                d_hidden.sum(dim=0, dtype=exact),
+                wide.copy_(d_hidden).sum(dim=0),
                 torch.mm(d_content.t(), hidden).to(exact),
-                d_content.sum(dim=0, dtype=exact),
+                wide.copy_(d_content).sum(dim=0),
                 d_score,
                 d_logits.sum().reshape(1),
             )
@@ -163,10 +166,11 @@ def _weighted_sum(rows: Tensor, weights: Tensor, chunk: Chunk) -> Tensor:
 
 def _against_rows(rows: Tensor, gradient: Tensor, chunk: Chunk) -> Tensor:
     """Returns (T,) the product of each row with the gradient of its bag's sum."""
-    if chunk.common:
-        shape = (len(chunk.lengths), chunk.common)
-        return torch.bmm(rows.view(*shape, -1), gradient.unsqueeze(2)).view(-1)
-    return torch.cat([bag @ one for bag, one in zip(torch.split(rows, chunk.lengths), gradient, strict=True)])
+    if chunk.common and rows.is_cuda:
+        return torch.bmm(rows.view(len(chunk.lengths), chunk.common, -1), gradient.unsqueeze(2)).view(-1)
+    # One bag after the other, for on a processor torch.bmm is six times slower where one of the matrices is a vector.
+    bags = zip(torch.split(rows, chunk.lengths), gradient, strict=True)
+    return torch.cat([torch.mv(bag, one) for bag, one in bags])
 
 
 def _softmax_gradient(weights: Tensor, gradient: Tensor, chunk: Chunk) -> Tensor:

@@ -19,7 +19,7 @@ from slicebank_models.heads.head_spec import HeadSpec
 from slicebank_models.heads.protocol import ProtocolSpec
 from slicebank_models.heads.spec import TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import Case, check_cases
-from slicebank_models.training.bag_cache import CohortCache, open_cohort
+from slicebank_models.training.bag_cache import open_cohort
 from slicebank_models.training.bag_rows import BagRows
 from slicebank_models.training.bags import BagSource, NamedBags
 from slicebank_models.training.calibration import fit_calibration
@@ -100,7 +100,8 @@ def train_head(
     known = [case for case in cases if any(answer is not None for answer in case.target)]
     recipe = Recipe(task, training, head, dim, level)
     with open_cohort(bags, [case.index for case in known], dim, scratch) as cache:
-        known = _in_order(known, bags, cache)
+        digests = {str(case.index): cache.digest(case.index) for case in known}
+        known = _in_order(known, bags, digests)
         splits = plan_splits(known, task, training, protocol)
         outcomes = _train(recipe, BagRows(cache, device), known, splits, progress, device)
         alone = [_alone(recipe, outcome) for outcome in outcomes]
@@ -113,7 +114,6 @@ def train_head(
         states = [outcome.state for outcome in outcomes]
         ensemble = HeadEnsemble(task, dim=dim, level=level, folds=states, head=head, calibration=calibration.served)
         test = [ensemble.predict(cache.features(known[at].index)).outputs for at in splits.test]
-        digests = {str(case.index): cache.digests[case.index] for case in known}
     judged = report_of(
         known,
         task,
@@ -153,13 +153,13 @@ def _data_digest(cases: Sequence[Case], digests: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def _in_order(cases: Sequence[Case], bags: BagSource, cache: CohortCache) -> list[Case]:
+def _in_order(cases: Sequence[Case], bags: BagSource, digests: Mapping[str, str]) -> list[Case]:
     """Returns the cases by what their bags are known by, then by their rows: an order that arrival and installation leave alone."""
 
     def key(case: Case) -> tuple[str, str, tuple[float, ...], str]:
         name = bags.name(case.index) if isinstance(bags, NamedBags) else ""
         target = tuple(math.inf if value is None else float(value) for value in case.target)
-        return name, cache.digests[case.index], target, case.site
+        return name, digests[str(case.index)], target, case.site
 
     return sorted(cases, key=key)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +31,15 @@ def test_every_bag_is_read_once_and_given_back_as_it_is() -> None:
         for index, bag in enumerate(bags.bags):
             np.testing.assert_array_equal(cache.features(index), bag)
             assert not cache.features(index).flags.owndata
-        everything = np.concatenate(bags.bags)
+        everything = np.concatenate([bag[::8] for bag in bags.bags])
         np.testing.assert_allclose(cache.mean, everything.mean(axis=0), atol=1e-6)
-    assert len(set(cache.digests.values())) == 7
-    with open_cohort(Bags([3, 1, 8, 2, 5, 4, 9]), range(7), DIM) as again:
-        assert again.digests == cache.digests
+        digests = [cache.digest(index) for index in range(7)]
+        assert digests == [hashlib.sha256(bag.tobytes()).hexdigest() for bag in bags.bags]
 
 
 def test_it_says_how_far_rows_lie_from_zero() -> None:
     for offset in (0.0, 5.0, 100.0):
-        with open_cohort(Bags([400], offset), [0], DIM) as cache:
+        with open_cohort(Bags([3200], offset), [0], DIM) as cache:
             assert cache.distance == pytest.approx(offset, abs=0.15, rel=0.1)
     bags = Bags([4])
     bags.bags[0][:] = 2.0
