@@ -23,9 +23,15 @@ _FOLDS_OF = 5
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Bags of the folder by number: a `BagSource`, read as a worker reads them."""
+    """Bags of the folder by number: a `BagSource` and `ExpectingBags`, read as a worker reads them."""
 
     folder: Path
+
+    def expect(self, index: int) -> None:
+        """Begins to read one bag."""
+        from slicebank_store.bags import read_ahead
+
+        read_ahead(cohort.path(self.folder, index))
 
     def features(self, index: int) -> NDArray[np.float32]:
         """All rows of one bag."""

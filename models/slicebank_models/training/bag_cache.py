@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slicebank_models.errors import DimensionMismatch
-from slicebank_models.training.bags import BagSource
+from slicebank_models.training.bags import BagSource, ExpectingBags
 
 _AHEAD = 4  # bags read but not yet written: bounds what waits in memory
+_EXPECTED = 4  # bags that a disk is told of before they are read
 _STRIDE = 8  # one row in so many tells where the rows lie
 _ROW = np.dtype(np.float32)
 
@@ -63,7 +64,7 @@ def open_cohort(
     While one bag is read, the one before it is checked and written.
 
     Args:
-        source: Asked once a bag.
+        source: Asked once a bag, in the order of `indices`; see `ExpectingBags`.
         indices: Bags of the cohort; each is cached once.
         dim: Length that every row must have.
         folder: For the file; the system's folder for temporary files where none is given.
@@ -79,6 +80,9 @@ def open_cohort(
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file, ThreadPoolExecutor(1) as writer:
         under_way: deque[Future[NDArray[np.float64]]] = deque()
         for number, index in enumerate(wanted, start=1):
+            if isinstance(source, ExpectingBags):
+                for later in wanted[_EXPECTED * (number > 1) + number - 1 : number + _EXPECTED]:
+                    source.expect(later)
             rows = _checked(source.features(index), index, dim)
             starts[index], lengths[index] = n_rows, len(rows)
             under_way.append(writer.submit(_write, file.fileno(), index, rows))

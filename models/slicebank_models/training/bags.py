@@ -30,6 +30,15 @@ class NamedBags(Protocol):
         ...
 
 
+@runtime_checkable
+class ExpectingBags(Protocol):
+    """A source that can begin to fetch a bag before it is asked for it."""
+
+    def expect(self, index: int) -> None:
+        """Is told that a bag will be asked for soon; returns at once."""
+        ...
+
+
 def pack(bags: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
     """Lays bags end to end: (T, d) float32 rows and (B,) int64 lengths."""
     return torch.from_numpy(np.concatenate(bags)), torch.tensor([len(bag) for bag in bags])

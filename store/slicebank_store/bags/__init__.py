@@ -2,7 +2,15 @@
 
 from slicebank_store.bags.copying import copy_bag
 from slicebank_store.bags.format import BagHeader, BagSlice, SkippedSlice
-from slicebank_store.bags.reader import Bag, BagRows, read_bag, read_bag_rows, read_features, read_thumbnails
+from slicebank_store.bags.reader import (
+    Bag,
+    BagRows,
+    read_ahead,
+    read_bag,
+    read_bag_rows,
+    read_features,
+    read_thumbnails,
+)
 from slicebank_store.bags.writer import BagFile, BagWriter
 
 __all__ = [
@@ -14,6 +22,7 @@ __all__ = [
     "BagWriter",
     "SkippedSlice",
     "copy_bag",
+    "read_ahead",
     "read_bag",
     "read_bag_rows",
     "read_features",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,14 @@ def read_features(path: Path) -> NDArray[np.float32]:
     with _open(path) as file:
         _check_format(file.attrs.get("slicebank_format"))
         return _read_matrix(path, file["feats"])
+
+
+def read_ahead(path: Path) -> None:
+    """Lets the system fetch a file that will be read soon; does nothing where it cannot."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    with suppress(OSError), path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 def _read_matrix(path: Path, dataset: h5py.Dataset) -> NDArray[np.float32]:

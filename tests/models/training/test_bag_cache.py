@@ -37,6 +37,16 @@ def test_every_bag_is_read_once_and_given_back_as_it_is() -> None:
         assert digests == [hashlib.sha256(bag.tobytes()).hexdigest() for bag in bags.bags]
 
 
+def test_bags_are_expected_once_each_and_before_they_are_read() -> None:
+    class Expecting(Bags):
+        def expect(self, index: int) -> None:
+            self.asked.append(-1 - index)
+
+    bags = Expecting([2] * 7)
+    with open_cohort(bags, range(7), DIM):
+        assert bags.asked == [-1, -2, -3, -4, -5, 0, -6, 1, -7, 2, 3, 4, 5, 6]
+
+
 def test_it_says_how_far_rows_lie_from_zero() -> None:
     for offset in (0.0, 5.0, 100.0):
         with open_cohort(Bags([3200], offset), [0], DIM) as cache:

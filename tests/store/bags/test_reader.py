@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from slicebank_store.bags import read_bag, read_bag_rows, read_features, read_thumbnails
+from slicebank_store.bags import read_ahead, read_bag, read_bag_rows, read_features, read_thumbnails
 from slicebank_store.errors import BadBag
 from slicebank_store.recipe import Recipe
 
@@ -81,6 +81,8 @@ def test_rows_alone_are_those_of_the_whole_bag(tmp_path: Path) -> None:
     write(tmp_path / "bag", 3, skipped=(1,))
     rows, bag = read_bag_rows(tmp_path / "bag"), read_bag(tmp_path / "bag")
     np.testing.assert_array_equal(rows.features, bag.features)
+    read_ahead(tmp_path / "bag")
+    read_ahead(tmp_path / "nothing")
     np.testing.assert_array_equal(read_features(tmp_path / "bag"), bag.features)
     np.testing.assert_array_equal(rows.window_index, bag.window_index)
     assert rows.windows == bag.windows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -16,11 +17,13 @@ from slicebank_models.heads.protocol import ProtocolSpec
 from slicebank_models.heads.spec import TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import Case
 from slicebank_models.training.train_head import train_head
-from slicebank_store.bags import read_bag_rows, read_features
+from slicebank_store.bags import read_ahead, read_bag_rows, read_features
+from slicebank_store.blobs import DirectoryBlobs
 from slicebank_store.blobs.keys import head_key
 from slicebank_store.catalogue import Catalogue
 from slicebank_store.catalogue.jobs import HeadOutcome
 from slicebank_store.catalogue.records import BagRecord
+from slicebank_store.errors import StoreError
 from slicebank_store.types import JSON
 from slicebank_worker.device import choose_devices
 from slicebank_worker.errors import BagMissing, JobCancelled, TrainingFailed
@@ -31,7 +34,7 @@ from slicebank_worker.runtime import Runtime
 
 
 class StoredBags:
-    """Bags of the store by their index in a cohort: a `BagSource`, and `NamedBags`.
+    """Bags of the store by their index in a cohort: a `BagSource`, `NamedBags` and `ExpectingBags`.
 
     Args:
         records: by index, the bags whose rows are laid end to end.
@@ -51,6 +54,14 @@ class StoredBags:
         with self._hold.stage("read_s"):
             bags = [self._rows(record) for record in self._records[index]]
         return bags[0] if len(bags) == 1 else np.concatenate(bags)
+
+    def expect(self, index: int) -> None:
+        """Begins to read a case's files where they are on a disk of this machine."""
+        blobs = self._runtime.blobs
+        if isinstance(blobs, DirectoryBlobs):
+            for record in self._records[index]:
+                with suppress(StoreError), blobs.open_local(record.blob_key) as path:
+                    read_ahead(path)
 
     def name(self, index: int) -> str:
         """Content digests of what the case's bags were made from: neither encoder nor arrival changes them."""
