@@ -145,7 +145,7 @@ def test_an_encoder_may_read_larger_slices_than_its_views(run: Run, tmp_path: Pa
 
 
 def test_positions_of_one_input_size_are_of_no_other(tmp_path: Path) -> None:
-    spec = spec_of("timm:test_vit")
+    spec = spec_of("vit_small")
     folder = write_run(tmp_path / "run", spec, trained_model(spec))
     with pytest.raises(BadPretrainingCheckpoint, match="this input size"):
         export_encoder(folder, tmp_path / "out", encoder_id="vit.large", input_size=spec.model.input_size + 32)
