@@ -10,8 +10,6 @@ from slicebank.errors import DatasetProblem
 from slicebank.labels import DELIMITERS
 from slicebank.state import digest_of
 
-_FIELD_BYTES = 1 << 20
-
 
 def read_rows(
     path: Path, needed: Sequence[str], wanted: Callable[[str], bool] | None = None
@@ -30,7 +28,6 @@ def read_rows(
         with path.open(newline="", encoding="utf-8-sig", errors="strict") as file:
             first = file.readline()
             file.seek(0)
-            csv.field_size_limit(_FIELD_BYTES)
             reader = csv.reader(file, delimiter=max(DELIMITERS, key=first.count))
             header = [name.strip() for name in next(reader, [])]
             if absent := [name for name in needed if name not in header]:
