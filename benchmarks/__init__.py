@@ -43,6 +43,9 @@ BENCHMARKS: Mapping[str, Callable[[Form], None]] = {
         "encoder_quality",
         "lecl_phantoms",
         "pretraining_speed",
+        "head_training",
+        "synthetic_mil",
+        "tumour_slices",
     )
 }
 

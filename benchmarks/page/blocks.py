@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.page import deployment_tables, pretraining_tables, serving_tables, tables
+from benchmarks.page import deployment_tables, pretraining_tables, serving_tables, tables, training_tables
 from benchmarks.page.results import ON_PAGE, Machine
 
 PICTURES = "performance"  # folder of the plots, beside the page
@@ -92,6 +92,7 @@ TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "resize": tables.resize,
     "int8": tables.int8,
     "pretraining_speed": pretraining_tables.pretraining_speed,
+    "head_training": training_tables.head_training,
 }
 BLOCKS = ("machines", *TABLES, "gpu")
 

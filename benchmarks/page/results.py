@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Those that the page shows; phantom_lesions is about heads and stands in docs/heads.md, selective_scan in docs/selective_scan.md, encoder_quality is about features.
+# Those that the page shows; phantom_lesions and synthetic_mil are about heads and stand in docs/heads.md, tumour_slices in docs/tumour_slices.md, selective_scan in docs/selective_scan.md, encoder_quality is about features.
 ON_PAGE = (
     "encoder_alone",
     "published_loop",
@@ -26,6 +26,7 @@ ON_PAGE = (
     "resize",
     "int8",
     "pretraining_speed",
+    "head_training",
 )
 
 

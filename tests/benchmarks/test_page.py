@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.page import deployment_tables, tables
+from benchmarks.page import deployment_tables, tables, training_tables
 from benchmarks.page.blocks import TABLES, block_names, render
 from benchmarks.page.plots import PLOTS, draw
 from benchmarks.page.results import ON_PAGE, Machine, read_machines
@@ -55,6 +55,8 @@ def test_a_table_says_the_figures() -> None:
     )
     assert "| `dummy` | 3000 | 560 | 60 |" in tables.memory(FIGURES["memory"])
     assert "| `large` | 400 | 710 | 10 |" in tables.memory(FIGURES["memory"]), "each encoder against itself"
+    assert "| slicebank | 6.00 | 1 % | 700 |" in training_tables.head_training(FIGURES["head_training"])
+    assert "| cold | 2.00 | 2.60 | 1.30 |" in training_tables.head_training(FIGURES["head_training"])
     assert "| 500 | 10 | 21.0 | 1.05 |" in tables.cohort_cost(FIGURES["cohort_cost"])
     assert "| 4 | 72.2 | 3.80 | 0.90 |" in deployment_tables.scaling(FIGURES["scaling"])
     assert "| zip, members stored | 157 | 0.25 | 0.84 | 2.50 |" in deployment_tables.intake(FIGURES["intake"])
