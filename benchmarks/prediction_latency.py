@@ -1,6 +1,6 @@
 """How long does an answer from a stored bag take over REST, on a warm and otherwise idle service?
 
-Bags of 300 slices in two windows, 600 rows of 576 numbers, and the published head in five folds, calibrated; one question after the
+Bags of 300 slices in two windows, 600 rows of 576 numbers, and the published head in five folds; one question after the
 other over one connection, each about another bag, so that every answer is computed: request, job, message, worker, reading the bag,
 the head, the answer's row, news of it, and the JSON of every row's attention. Beside it the same questions again, which are answered
 from the catalogue, and the head alone in this process. `parts_ms` says where the time goes, by the job's own times.
@@ -33,7 +33,7 @@ SEED = 7
 
 
 def published_head() -> HeadEnsemble:
-    """The published head with weights as they are at the start of a training, calibrated."""
+    """The published head with weights as they are at the start of a training."""
     import torch
 
     from slicebank_models.cards import EncoderLevel
