@@ -25,7 +25,7 @@ RUN --mount=type=cache,target=/root/.cache/pip pip wheel --no-deps --wheel-dir /
 FROM python:3.12-slim-bookworm
 LABEL org.opencontainers.image.title="slicebank API" \
       org.opencontainers.image.description="REST front end of slicebank; needs a catalogue, a broker, shared staging and blobs" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-4.0"
 # A fixed number, so that owners on shared volumes agree between images and clusters can check that it is not root.
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin slicebank \
     && install -d -m 0700 -o slicebank -g slicebank /var/lib/slicebank /var/lib/slicebank-keys

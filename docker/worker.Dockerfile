@@ -28,7 +28,7 @@ RUN --mount=type=cache,target=/root/.cache/pip pip wheel --no-deps --wheel-dir /
 FROM python:3.12-slim-bookworm
 LABEL org.opencontainers.image.title="slicebank worker" \
       org.opencontainers.image.description="Worker of slicebank: embed, train or predict; needs a catalogue, a broker, shared staging and blobs" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-4.0"
 # The number of the API's image: both write to the shared volumes.
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin slicebank \
     && install -d -m 0700 -o slicebank -g slicebank /var/lib/slicebank /var/lib/slicebank-keys

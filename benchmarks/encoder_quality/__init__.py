@@ -14,14 +14,15 @@ from typing import Any
 from benchmarks.form import Form
 
 NAME = "encoder_quality"
-BASELINES = ("mambaout_femto.untrained", "hu_statistics")
+# The network with its seeded weights, at the size of its own card and at that of the encoder that ships.
+BASELINES = ("mambaout_femto.untrained", "mambaout_femto.untrained@160", "hu_statistics")
 
 
 def compare(encoder_ids: Sequence[str], form: Form, encoders: Path | None = None) -> dict[str, Any]:
     """Figures of some encoders; the first is judged against the others.
 
     Args:
-        encoder_ids: of cards.
+        encoder_ids: of cards, `ID@160` with another size of input.
         form: the short one draws fewer samples.
         encoders: folder of registered encoders.
     """

@@ -19,7 +19,12 @@ from slicebank_models.registry import DEFAULT_ENCODER
 def main() -> None:
     """Encodes, measures and prints the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.encoder_quality", description=__doc__)
-    parser.add_argument("ids", nargs="*", metavar="ID", help="encoders; the first is judged against the others")
+    parser.add_argument(
+        "ids",
+        nargs="*",
+        metavar="ID",
+        help="encoders, ID@160 with slices of 160 pixels; the first is judged against the others",
+    )
     parser.add_argument("--full", action="store_true", help="ten times the samples of the bootstrap")
     parser.add_argument("--encoders", type=Path, help="folder of registered encoders")
     parser.add_argument("--save", action="store_true", help="write the figures below benchmarks/results as well")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -35,12 +36,15 @@ def encode(encoder_id: str, series: Sequence[EvaluationSeries], encoders: Path |
     The worker's own engine, with the encoder's windows, in float32, so that machines agree.
 
     Args:
-        encoder_id: of a card.
+        encoder_id: of a card; `ID@160` is the same encoder reading slices of 160 x 160 pixels.
         series: what to encode.
         encoders: folder of registered encoders.
     """
     registry = EncoderRegistry(encoders)
-    card = registry.get(encoder_id)
+    name, _, pixels = encoder_id.partition("@")
+    card = registry.get(name)
+    if pixels:
+        card = replace(card, input_size=int(pixels))
     spec = RowSpec(
         windows=parse_windows(card.windows),
         size=card.input_size,

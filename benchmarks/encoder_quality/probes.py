@@ -1,6 +1,7 @@
 """k nearest neighbours and a linear probe on frozen features, and which slices they may learn from.
 
-A slice is never judged by slices beside it: whole blocks are held out, with a guard on both sides, or whole patients.
+A slice is not judged by slices beside it: whole blocks are held out, with a guard on both sides, or whole patients. The one
+exception says so in its name: tumour slices of `lung1`, three in a row, are judged slice by slice, with their neighbours in training.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 import structlog
 
 from slicebank_store.notify import JobNews
+from slicebank_store.types import JobState
 
 log = structlog.get_logger()
 
@@ -20,14 +21,21 @@ _RECONNECT_SECONDS = 1.0
 
 
 class Listener:
-    """One request's ear for some jobs."""
+    """One request's ear for some jobs.
 
-    def __init__(self) -> None:
+    Args:
+        ends_only: whether it wakes for a job's end alone, not for what comes before: an answer that is milliseconds away is not
+            looked for while it is computed.
+    """
+
+    def __init__(self, *, ends_only: bool = False) -> None:
+        self._ends_only = ends_only
         self._changed = asyncio.Event()
 
-    def wake(self) -> None:
-        """Notes that a job changed."""
-        self._changed.set()
+    def wake(self, state: JobState | None = None) -> None:
+        """Notes that a job changed, and to what state where that is known."""
+        if not (self._ends_only and state is not None and not state.final):
+            self._changed.set()
 
     async def changed(self, timeout_s: float) -> bool:
         """Waits until a job changed since the last call, at most `timeout_s` seconds; whether one did."""
@@ -56,12 +64,12 @@ class NotificationHub:
         self.connected = False
 
     @contextlib.contextmanager
-    def listen(self, project: str, job_ids: Collection[str]) -> Iterator[Listener]:
-        """Hears of some jobs while inside.
+    def listen(self, project: str, job_ids: Collection[str], *, ends_only: bool = False) -> Iterator[Listener]:
+        """Hears of some jobs while inside, or of their ends only.
 
         Enter it before the first look at the catalogue: what changes between look and wait is then not missed.
         """
-        listener = Listener()
+        listener = Listener(ends_only=ends_only)
         keys = [(project, job_id) for job_id in job_ids]
         for key in keys:
             self._listeners.setdefault(key, set()).add(listener)
@@ -74,10 +82,10 @@ class NotificationHub:
                 if not ears:
                     del self._listeners[key]
 
-    def wake(self, project: str, job_id: str) -> None:
+    def wake(self, project: str, job_id: str, state: JobState | None = None) -> None:
         """Wakes who listens to a job; to be called on the event loop."""
         for listener in self._listeners.get((project, job_id), ()):
-            listener.wake()
+            listener.wake(state)
 
     def _wake_all(self) -> None:
         """Wakes everybody: without news they look for themselves, and more often."""
@@ -93,7 +101,7 @@ class NotificationHub:
                 async for news in self._notifications():
                     self.connected, silent = True, False
                     if news is not None:
-                        self.wake(news.project, news.job_id)
+                        self.wake(news.project, news.job_id, news.state)
             except Exception as error:  # noqa: BLE001 - whatever a broker's client raises, waiting goes on by looking
                 if not silent:  # once an outage
                     log.warning("notifications_interrupted", error=type(error).__name__)

@@ -44,7 +44,7 @@ async def see_when_final(context: Context, request: Request, job_ids: Sequence[s
     loop = asyncio.get_running_loop()
     deadline = loop.time() + min(wait_s, context.settings.max_wait_seconds)
     with (
-        context.hub.listen(context.project, job_ids) as listener,
+        context.hub.listen(context.project, job_ids, ends_only=True) as listener,
         context.metrics.long_polls.track_inprogress(),
         waiting_uncounted(request),
     ):
@@ -85,7 +85,7 @@ async def wait_for_prediction(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + min(wait_s, context.settings.max_wait_seconds)
     with (
-        context.hub.listen(project, [job.job_id]) as listener,
+        context.hub.listen(project, [job.job_id], ends_only=True) as listener,
         context.metrics.long_polls.track_inprogress(),
         waiting_uncounted(request),
     ):

@@ -49,6 +49,9 @@ FIGURES: dict[str, dict[str, Any]] = {
                 "views_share": 0.048,
                 "spread": {"cache": 0.02, "device": 0.01, "views": 0.02},
                 "rounds": 9,
+                "steps_a_turn": 4,
+                "readers": 2,
+                "read_alone_slices_per_s": 900.0,
                 "needed_slices_per_s": None,
             }
         },

@@ -35,6 +35,29 @@ def test_listeners_hear_of_their_own_jobs_alone() -> None:
     asyncio.run(scenario())
 
 
+def test_who_waits_for_an_end_sleeps_through_what_comes_before() -> None:
+    async def scenario() -> None:
+        source: asyncio.Queue[JobNews] = asyncio.Queue()
+
+        async def news() -> AsyncIterator[JobNews]:
+            while True:
+                yield await source.get()
+
+        hub = NotificationHub(news)
+        running = asyncio.create_task(hub.run())
+        with hub.listen("p", ["a"], ends_only=True) as listener, hub.listen("p", ["a"]) as all_of_it:
+            source.put_nowait(JobNews("p", "a", JobState.RUNNING))
+            assert await all_of_it.changed(5)
+            assert not await listener.changed(0.01)
+            source.put_nowait(JobNews("p", "a", JobState.FAILED))
+            assert await listener.changed(5)
+            hub.wake("p", "a")
+            assert await listener.changed(5), "a change to nobody knows what may be an end"
+        running.cancel()
+
+    asyncio.run(scenario())
+
+
 def test_news_between_look_and_wait_are_not_missed() -> None:
     async def scenario() -> None:
         hub = NotificationHub(lambda: never())

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from slicebank_models.heads.head import Head, HeadOutput
-from slicebank_models.heads.packed import bag_softmax, bag_sum
+from slicebank_models.heads.packed import bag_softmax, bag_weighted_sums
 
 WIDTH = 256
 DROPOUT = 0.5
@@ -61,5 +61,5 @@ class AttentionHead(Head):
         hidden = self.encoder(rows)
         attention_logits: Tensor = self.attention(hidden).squeeze(1)
         weights = bag_softmax(attention_logits, lengths)
-        pooled = bag_sum(hidden * weights.unsqueeze(1), lengths)
+        pooled = bag_weighted_sums(weights.unsqueeze(1), hidden, lengths).squeeze(1)
         return HeadOutput(self.classifier(pooled), attention_logits)

@@ -1,7 +1,8 @@
 """The encoders whose weights lie in this folder, inside the package. No torch here.
 
 Each has a folder of its name with `card.json`, `weights.safetensors` and `SHA256SUMS`, as `encoder_folders.py` has it and
-`slicebank pretrain export` writes it. Nobody registers them, and there may be none.
+`slicebank pretrain export` writes it, and a
+`LICENSE.md` that names the data the weights were trained on. Nobody registers them, and there may be none.
 """
 
 from collections.abc import Mapping

@@ -13,8 +13,8 @@ from slicebank_models.training.bag_cache import CohortCache
 from slicebank_models.training.fused_abmil import Chunk
 from slicebank_models.training.workspace import Workspace
 
-# Rows a chunk: enough for products at full speed, few enough that a chunk's intermediates stay in a processor's cache.
-CPU_ROWS = 4096
+# Rows a chunk: enough that the work between products costs little, few enough for the cache of a processor.
+CPU_ROWS = 8192
 CUDA_ROWS = 131_072
 # Share of a GPU's free memory that a cohort may take; a larger one is sent batch by batch.
 _RESIDENT_SHARE = 0.5

@@ -1,7 +1,7 @@
 """One fold: a fresh head, AdamW, early stopping on the loss of other patients, the best state kept as a copy."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from slicebank_models.heads.head_spec import HeadSpec
 from slicebank_models.heads.scaled import ScaledHead, centred, fit_scaling
 from slicebank_models.heads.spec import TaskKind, TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import Case
-from slicebank_models.training.bag_rows import BagRows
+from slicebank_models.training.bag_rows import BagRows, Wanted
 from slicebank_models.training.fused_abmil import Chunk, evaluate_pooling, fused_pooling, published_head
 from slicebank_models.training.losses import answer_weights, loss_of, n_answers, targets_tensor
 from slicebank_models.training.seeding import RowDraws, epoch_generator, seed_dropout
@@ -189,31 +189,40 @@ class FoldTraining:
         self._optimiser.zero_grad()
         task = self._recipe.task
         answers = max(1, n_answers(task, targets))
+        if task.kind is TaskKind.SURVIVAL:
+            # A case's loss depends on all cases at risk with it, so every chunk waits for the others.
+            total = self._all_at_once(bags, targets, answers)
+        else:
+            total = self._chunk_by_chunk(bags, targets, answers)
+        self._optimiser.step()
+        return total
+
+    def _all_at_once(self, bags: Wanted, targets: Tensor, answers: int) -> float:
+        """Adds the gradients of the batch's loss."""
         if self._fused is not None:
             chunks = list(self._rows.product_chunks(bags, kept=True))
             logits = self._classified(fused_pooling(self._fused, chunks, self._rows.offset, self._rows.workspace))
-            total = self._backward(logits, targets, answers)
-        elif task.kind is TaskKind.SURVIVAL:
-            # A case's loss depends on all cases at risk with it, so every chunk waits for the others.
-            logits = torch.cat([self._plain(chunk, None).logits for chunk in self._rows.stored_chunks(bags)])
-            total = self._backward(logits, targets, answers)
         else:
-            total = self._chunk_by_chunk(self._rows.stored_chunks(bags), targets, answers)
-        self._optimiser.step()
-        return total
+            logits = torch.cat([self._plain(chunk, None).logits for chunk in self._rows.stored_chunks(bags)])
+        return self._backward(logits, targets, answers)
 
     def _backward(self, logits: Tensor, targets: Tensor, answers: int) -> float:
         loss = loss_of(self._recipe.task, logits, targets, self._weights) / answers
         torch.autograd.backward([loss])
         return float(loss.detach())
 
-    def _chunk_by_chunk(self, chunks: Iterator[Chunk], targets: Tensor, answers: int) -> float:
-        """Adds up the gradients of the batch's loss one chunk after the other, so that one chunk's intermediates are kept."""
+    def _chunk_by_chunk(self, bags: Wanted, targets: Tensor, answers: int) -> float:
+        """Adds up the gradients of the batch's loss one chunk after the other: a chunk's intermediates stay in a processor's cache."""
         total, start = 0.0, 0
         share = self._recipe.head.instance_weight
-        for chunk in chunks:
+        fused = self._fused is not None
+        for chunk in self._rows.product_chunks(bags, kept=False) if fused else self._rows.stored_chunks(bags):
             given = targets[start : start + len(chunk.lengths)]
             start += len(chunk.lengths)
+            if self._fused is not None:
+                pooled = fused_pooling(self._fused, [chunk], self._rows.offset, self._rows.workspace)
+                total += self._backward(self._classified(pooled), given, answers)
+                continue
             output = self._plain(chunk, given)
             loss = loss_of(self._recipe.task, output.logits, given, self._weights) / answers
             if output.loss is not None:

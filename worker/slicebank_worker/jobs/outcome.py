@@ -65,14 +65,16 @@ def _run_leased(runtime: Runtime, lease: Lease, runner: JobRunner) -> None:
     with structlog.contextvars.bound_contextvars(job_id=job.job_id, request_id=job.request_id):
         runtime.notifier.publish(job.project, job.job_id, JobState.RUNNING)
         with runtime.leases.hold(lease) as hold, runtime.gate.enter(alone=lease.alone):
-            _run_held(runtime, lease, hold, runner)
-        _clean_up(runtime, lease)
+            committed = _run_held(runtime, lease, hold, runner)
+        _clean_up(runtime, lease, committed=committed)
 
 
-def _run_held(runtime: Runtime, lease: Lease, hold: Hold, runner: JobRunner) -> None:
+def _run_held(runtime: Runtime, lease: Lease, hold: Hold, runner: JobRunner) -> bool:
+    """Runs a job; returns whether it succeeded under this lease."""
     jobs = runtime.catalogue.jobs
     ended = partial(runtime.meter.ended, lease.job.kind, stages=hold.stages)
     bound = log.bind(kind=lease.job.kind.value, attempt=lease.job.attempts)
+    committed = False
     try:
         hold.check()
         committed = runner(hold)
@@ -101,20 +103,21 @@ def _run_held(runtime: Runtime, lease: Lease, hold: Hold, runner: JobRunner) -> 
             jobs.postpone(lease, shortage.code, shortage.detail, wait_s=runtime.settings.postpone_seconds)
             ended(Outcome.POSTPONED, code=shortage.code)
             bound.warning("job_postponed", code=shortage.code, detail=shortage.detail)
-            return
+            return committed
         ended(Outcome.ATTEMPT_FAILED, code="internal_error")
         # An error nobody foresaw is the job's too: written down, and tried again.
         bound.exception("job_attempt_crashed")
         detail = f"{type(error).__name__} while the job ran; the worker's log of {runtime.name} says more"
         jobs.fail(lease, "internal_error", detail, retryable=True, stages=hold.stages)
+    return committed
 
 
-def _clean_up(runtime: Runtime, lease: Lease) -> None:
+def _clean_up(runtime: Runtime, lease: Lease, *, committed: bool) -> None:
     """Removes staged files that nobody needs any more, and tells who waits."""
     job = lease.job
     if job.staging is not None and not runtime.catalogue.jobs.staging_needed(job.project, job.staging):
         runtime.staging.remove(job.staging)
-    ended = runtime.catalogue.jobs.get(job.project, job.job_id)
-    if ended is not None:
-        runtime.notifier.publish(job.project, job.job_id, ended.state)
+    ended = None if committed else runtime.catalogue.jobs.get(job.project, job.job_id)
+    if committed or ended is not None:
+        runtime.notifier.publish(job.project, job.job_id, JobState.SUCCEEDED if ended is None else ended.state)
     runtime.sweeper.wake()
