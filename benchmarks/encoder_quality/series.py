@@ -19,6 +19,9 @@ from benchmarks.slices import Stack, read_stack
 DATA = Path(os.environ.get("SLICEBANK_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 # Voxels of an organ that make it present in a slice, at the 3 mm of `example`.
 ORGAN_VOXELS = 10
+# What the evaluation reads: series below `ct`, volumes below `nifti`. None of it may be trained on.
+ABDOMEN, CHEST = "ircad17_abdomen_lesions", "ge_chest_with_scout_and_seg"
+ORGANS, TUMOUR = "example_ct_sm.nii.gz", "lung1_image.nii.gz"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,12 +71,12 @@ def _example(scratch: Path, root: Path) -> EvaluationSeries:
     voxels = np.array([[np.count_nonzero(labels[:, :, z] == value) for value in values] for z in range(n_slices)])
     kidneys = (labels == 2) | (labels == 3)  # TotalSegmentator's numbers: right and left
     top = int(np.nonzero(kidneys.any(axis=(0, 1)))[0].max())
-    stack = _volume(scratch, root / "nifti" / "example_ct_sm.nii.gz")
+    stack = _volume(scratch, root / "nifti" / ORGANS)
     return _series("example", stack, 3.0, {"kidney_top": top}, organs=voxels >= ORGAN_VOXELS)
 
 
 def _ircad(root: Path) -> EvaluationSeries:
-    folder = root / "ct" / "ircad17_abdomen_lesions"
+    folder = root / "ct" / ABDOMEN
     stack = read_stack(folder / "PATIENT_DICOM")
     rows = {row["file"]: row for row in _rows(folder / "slice_labels.csv")}
     table = [rows[ref.file] for ref in stack.slices]
@@ -84,13 +87,13 @@ def _ircad(root: Path) -> EvaluationSeries:
 
 
 def _ge_chest(root: Path) -> EvaluationSeries:
-    folders = [path for path in (root / "ct" / "ge_chest_with_scout_and_seg").iterdir() if path.is_dir()]
+    folders = [path for path in (root / "ct" / CHEST).iterdir() if path.is_dir()]
     stack = read_stack(max(folders, key=lambda path: len(list(path.iterdir()))))
     return _series("ge_chest", stack, 3.27, {"kidney_top": 24, "liver_top": 52, "carina": 83, "lung_apex": 114})
 
 
 def _lung1(scratch: Path, root: Path) -> EvaluationSeries:
-    stack = _volume(scratch, root / "nifti" / "lung1_image.nii.gz")
+    stack = _volume(scratch, root / "nifti" / TUMOUR)
     table = _rows(root / "nifti" / "lung1_slice_labels.csv")
     marked = {int(row["slice_index"]) for row in table if int(row["label_px"])}
     lesion = np.array([ref.frame_number - 1 in marked for ref in stack.slices])

@@ -177,7 +177,7 @@ def roll_head_back(context: Ctx, head: Identifier) -> HeadView:
 @router.get("/{head}/predictions.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
 def head_predictions(context: Ctx, head: Identifier) -> Response:
     """Gives every training case with the prediction of a model that did not learn from it."""
-    found, report = _report(context, head)
+    found, report = trained_head(context, head)
     text = predictions_csv(TaskSpec.parse(found.task), report)
     return Response(text, media_type="text/csv", headers=_saved_as(f"{found.name}-v{found.version}-predictions.csv"))
 
@@ -185,7 +185,7 @@ def head_predictions(context: Ctx, head: Identifier) -> Response:
 @router.get("/{head}/splits.json")
 def head_splits(context: Ctx, head: Identifier) -> JSONResponse:
     """Gives the patients (pseudonyms) of the test part and of each fold, in our layout and in STAMP's."""
-    found, report = _report(context, head)
+    found, report = trained_head(context, head)
     return JSONResponse(
         with_stamp_layout(report["splits"]), headers=_saved_as(f"{found.name}-v{found.version}-splits.json")
     )
@@ -221,7 +221,13 @@ def ready_head(context: Context, name_or_id: str) -> HeadRecord:
     )
 
 
-def _report(context: Context, name_or_id: str) -> tuple[HeadRecord, JSON]:
+def trained_head(context: Context, name_or_id: str) -> tuple[HeadRecord, JSON]:
+    """A head version and what its training wrote.
+
+    Raises:
+        UnknownHead: there is none.
+        HeadNotReady: it is not trained.
+    """
     head = find_head(context, name_or_id)
     report = context.catalogue.heads.report(context.project, head.head_id)
     if report is None:

@@ -102,7 +102,7 @@ def _ask_cohort(context: Context, head: str, cases: list[AskedCase]) -> Response
 @router.get("/predictions/{prediction_id}", response_model=PredictionView)
 def get_prediction(context: Ctx, prediction_id: Identifier) -> Response:
     """Shows a prediction."""
-    return json_answer(prediction_json(_find(context, prediction_id)))
+    return json_answer(prediction_json(stored_prediction(context, prediction_id)))
 
 
 @router.get(
@@ -119,7 +119,7 @@ def attention_png(
     # Here, because it brings matplotlib, which takes as long to load as a third of the service.
     from slicebank_service.answers.picture_of import picture_of
 
-    picture = picture_of(context, _find(context, prediction_id), top)
+    picture = picture_of(context, stored_prediction(context, prediction_id), top)
     return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
@@ -155,7 +155,7 @@ async def _outcome(context: Context, request: Request, job: JobRecord, patience:
     job = found
     if job.state is not JobState.SUCCEEDED:
         raise await anyio.to_thread.run_sync(_failure, context, job)
-    return await anyio.to_thread.run_sync(_find, context, job.prediction_id or "")
+    return await anyio.to_thread.run_sync(stored_prediction, context, job.prediction_id or "")
 
 
 def _failure(context: Context, job: JobRecord) -> PredictionFailed:
@@ -195,7 +195,13 @@ def _pending(context: Context, job: JobRecord, subject: Subject) -> PredictionPe
     )
 
 
-def _find(context: Context, prediction_id: str) -> PredictionRecord:
+def stored_prediction(context: Context, prediction_id: str) -> PredictionRecord:
+    """A prediction that was made.
+
+    Raises:
+        UnknownPrediction: there is none.
+        PredictionNotReady: its job has not ended.
+    """
     found = context.catalogue.predictions.get(context.project, prediction_id)
     if found is not None:
         return found

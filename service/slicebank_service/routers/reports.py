@@ -8,11 +8,10 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
 from slicebank_service.answers.reports import PlotList, PlotView
-from slicebank_service.context import Context, Ctx, Identifier
-from slicebank_service.errors import HeadNotReady, UnknownPlot, UnknownPrediction
-from slicebank_service.routers.heads import find_head
-from slicebank_store.catalogue import HeadRecord, PredictionRecord
-from slicebank_store.types import JSON
+from slicebank_service.context import Ctx, Identifier
+from slicebank_service.errors import UnknownPlot
+from slicebank_service.routers.heads import trained_head
+from slicebank_service.routers.predictions import stored_prediction
 
 router = APIRouter(tags=["reports"])
 
@@ -76,33 +75,3 @@ def prediction_page(
     from slicebank_service.reports.prediction_report import prediction_report
 
     return HTMLResponse(prediction_report(context, stored_prediction(context, prediction_id), top), headers=HEADERS)
-
-
-def trained_head(context: Context, name_or_id: str) -> tuple[HeadRecord, JSON]:
-    """A head version and what its training wrote.
-
-    Raises:
-        UnknownHead: there is none.
-        HeadNotReady: it is not trained.
-    """
-    head = find_head(context, name_or_id)
-    report = context.catalogue.heads.report(context.project, head.head_id)
-    if report is None:
-        raise HeadNotReady(
-            f"version {head.version} of head {head.name} is {head.state.value}; see job {head.job_id}",
-            job_id=head.job_id,
-            state=head.state.value,
-        )
-    return head, report
-
-
-def stored_prediction(context: Context, prediction_id: str) -> PredictionRecord:
-    """A prediction that was made.
-
-    Raises:
-        UnknownPrediction: there is none.
-    """
-    found = context.catalogue.predictions.get(context.project, prediction_id)
-    if found is None:
-        raise UnknownPrediction(f"There is no prediction {prediction_id[:40]}: ask its head again.")
-    return found

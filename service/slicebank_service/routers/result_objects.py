@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Query, Response
 
 from slicebank_service.answers.result_objects import PushAnswer, PushAsked, PushedObject
 from slicebank_service.context import Ctx, Identifier
-from slicebank_service.routers.reports import stored_prediction
+from slicebank_service.routers.predictions import stored_prediction
 
 router = APIRouter(tags=["result objects"])
 
