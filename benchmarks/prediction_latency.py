@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from slicebank_store.catalogue import Catalogue, JobRecord
 
 SLICES, WINDOWS, DIM, FOLDS = 300, 2, 576, 5
+NEEDED = {"p50_ms": 25.0, "p99_ms": 80.0}
 PROJECT = "default"
 HEAD = "nodule"
 WARM_UP = 20
@@ -300,6 +301,7 @@ def run(form: Form) -> None:
         "known": percentiles(again),
         "parts_ms": parts,
         "head_alone_ms": alone,
+        "needed": NEEDED,
     }
     for name in ("computed", "known"):
         one = figures[name]

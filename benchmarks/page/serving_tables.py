@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.page.tables import Figures, number, table
+from benchmarks.page.tables import Figures, number, table, wanted
 
 _PARTS = {
     "request": "request: looking up, waking, telling",
@@ -29,4 +29,8 @@ def prediction_latency(figures: Figures) -> str:
     )
     parts = [[text, number(figures["parts_ms"][name], 1)] for name, text in _PARTS.items()]
     parts.append(["the head alone, on one core, beside nothing else", number(figures["head_alone_ms"], 1)])
-    return f"{table(header, rows)}\n\n{table(('median of the parts of a computed answer', 'ms'), parts)}"
+    goals = "; of ".join(
+        f"the {name[:-3]}, {wanted(figures['computed'][name], needed, at_most=True)}"
+        for name, needed in figures["needed"].items()
+    )
+    return f"{table(header, rows)}\n\n{table(('median of the parts of a computed answer', 'ms'), parts)}\n\nOf {goals}."

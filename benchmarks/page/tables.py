@@ -271,3 +271,9 @@ def int8(figures: Figures) -> str:
         f"{rows}\n\nCosines over {figures['rows']} rows. To be offered, int8 needs a least cosine of {needed['cosine']:g} "
         f"and {needed['speed_over_bf16']:g} times the speed of bfloat16."
     )
+
+
+def wanted(figure: float, needed: float, *, at_most: bool) -> str:
+    """What was wanted of a figure, and whether it is so."""
+    met = figure <= needed if at_most else figure >= needed
+    return f"wanted: at {'most' if at_most else 'least'} {number(needed, 1)}, {'met' if met else '**not met**'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.page.tables import Figures, number, table
+from benchmarks.page.tables import Figures, number, table, wanted
 
 
 def head_training(figures: Figures) -> str:
@@ -20,7 +20,10 @@ def head_training(figures: Figures) -> str:
     whole, epochs = figures["protocol"], figures["protocol"]["epochs"]
     return (
         f"{table(header, rows)}\n\n"
-        f"{figures['bags']} bags of {figures['rows']} rows of {figures['dim']} numbers: **{number(figures['times_as_fast'])} times as fast**. "
+        f"{figures['bags']} bags of {figures['rows']} rows of {figures['dim']} numbers: **{number(figures['times_as_fast'])} times as fast** "
+        f"({wanted(figures['times_as_fast'], figures['needed']['times_as_fast'], at_most=False)}). "
         f"The whole protocol, from files to report, {min(epochs)} to {max(epochs)} epochs a fold, takes {whole['seconds']:.0f} s here.\n\n"
-        f"{table(('files', 'read(), s', 'into the cache, s', 'ratio'), reads)}"
+        f"{table(('files', 'read(), s', 'into the cache, s', 'ratio'), reads)}\n\n"
+        f"Cold, {wanted(reading['over_raw_cold'], figures['needed']['reading_over_raw'], at_most=True)}; warm files are in memory, and "
+        "what is left is copying them once more."
     )

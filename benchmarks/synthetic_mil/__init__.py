@@ -23,6 +23,9 @@ EASY_SEEDS = 3
 REMEDIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "abmil": ({}, {}),
     "gated_abmil": ({"architecture": "gated_abmil"}, {}),
+    "clam_sb": ({"architecture": "clam_sb"}, {}),
+    "transmil": ({"architecture": "transmil"}, {}),
+    "mean": ({"architecture": "mean"}, {}),
     "max": ({"architecture": "max"}, {}),
     "abmil, width 32": ({"width": 32}, {}),
     "abmil, dropout 0.8": ({"dropout": 0.8}, {}),

@@ -20,7 +20,7 @@ Values = NDArray[np.float64]
 
 # Patients of either answer below which a fit follows chance: one or two numbers, or (isotonic) a curve.
 LEAST_PATIENTS = {Calibration.TEMPERATURE: 10, Calibration.PLATT: 10, Calibration.ISOTONIC: 100}
-TEMPERATURES = (0.05, 20.0)  # an end of the range means that there is nothing to fit
+TEMPERATURES = (0.05, 20.0)  # the upper end means that there is nothing to fit
 
 _IDENTITY: dict[Calibration, JSON] = {
     Calibration.TEMPERATURE: {"temperature": 1.0},
@@ -160,6 +160,8 @@ def _fit(known: _Predictions, method: Calibration, *, careful: bool) -> tuple[JS
             )
         elif found is None:
             warnings.append(f"{label}: {_UNINFORMATIVE}")
+        elif method is Calibration.TEMPERATURE and _all_right(odds, truth):
+            warnings.append(f"{label}: {_WITHOUT_ERROR}")
         fitted += found is not None
         parameters[label] = _IDENTITY[method] if found is None else found
     return (parameters if fitted else None), warnings
@@ -169,6 +171,23 @@ _UNINFORMATIVE = (
     "out-of-fold predictions do not rise with the rate of the answer, so no calibration was fitted; "
     "its probabilities stay as they are."
 )
+
+
+_WITHOUT_ERROR = (
+    "every out-of-fold prediction is on the right side, which no temperature fits best; it was fitted as if one case more had "
+    "either answer (Platt 1999), so that probabilities are no more certain than the number of cases allows."
+)
+
+
+def _all_right(odds: Values, truth: NDArray[np.bool_]) -> bool:
+    """Whether log-odds are above 0 for all cases that have the answer, and below 0 for all others."""
+    return bool(((odds > 0) == truth).all() and (odds != 0).all())
+
+
+def _aims(truth: NDArray[np.bool_], weights: Values) -> Values:
+    """Returns (n + 1) / (n + 2) and 1 / (n + 2) instead of 1 and 0 (Platt 1999, section 2.2)."""
+    positives, negatives = float(weights[truth].sum()), float(weights[~truth].sum())
+    return np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
 
 def _fit_classes(known: _Predictions, *, careful: bool) -> tuple[JSON | None, list[str]]:
@@ -181,24 +200,32 @@ def _fit_classes(known: _Predictions, *, careful: bool) -> tuple[JSON | None, li
             f"{len(patients)} patients are too few to fit a calibration (temperature needs {least} of classes)."
         ]
     logits, weights = known.logits[answered], known.weights[answered]
-    rows = np.arange(len(classes))
+    aim = np.eye(logits.shape[1])[classes]
+    all_right = bool((logits.argmax(axis=1) == classes).all())
+    if all_right:
+        counts = weights @ aim
+        aim = (aim * counts[classes, None] + 1) / (counts[classes, None] + logits.shape[1])
 
     def loss(log_temperature: float) -> tuple[float, float]:
         scaled = logits * np.exp(-log_temperature)
         log_p = scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
         expected = (np.exp(log_p) * scaled).sum(axis=1)
-        slope = scaled[rows, classes] - expected  # d loss / d log temperature
-        return float(-weights @ log_p[rows, classes]), float(weights @ slope)
+        slope = (aim * scaled).sum(axis=1) - expected  # d loss / d log temperature
+        return float(-weights @ (aim * log_p).sum(axis=1)), float(weights @ slope)
 
     temperature = _temperature(loss)
-    return ({"temperature": temperature}, []) if temperature is not None else (None, [f"Classes: {_UNINFORMATIVE}"])
+    if temperature is None:
+        return None, [f"Classes: {_UNINFORMATIVE}"]
+    return {"temperature": temperature}, [f"Classes: {_WITHOUT_ERROR}"] if all_right else []
 
 
 def _temperature_of(odds: Values, truth: NDArray[np.bool_], weights: Values) -> JSON | None:
+    aim = _aims(truth, weights) if _all_right(odds, truth) else truth.astype(np.float64)
+
     def loss(log_temperature: float) -> tuple[float, float]:
         scaled = odds * np.exp(-log_temperature)
-        return float(weights @ (np.logaddexp(0, scaled) - truth * scaled)), float(
-            weights @ ((truth - 1 / (1 + np.exp(-scaled))) * scaled)
+        return float(weights @ (np.logaddexp(0, scaled) - aim * scaled)), float(
+            weights @ ((aim - 1 / (1 + np.exp(-scaled))) * scaled)
         )
 
     temperature = _temperature(loss)
@@ -206,21 +233,20 @@ def _temperature_of(odds: Values, truth: NDArray[np.bool_], weights: Values) -> 
 
 
 def _temperature(loss: Callable[[float], tuple[float, float]]) -> float | None:
-    """Returns the temperature of the least loss, None where it lies outside TEMPERATURES."""
+    """Returns the temperature of the least loss, no lower than TEMPERATURES[0]; None where it is beyond TEMPERATURES[1]."""
     from scipy.optimize import minimize
 
     low, high = (float(np.log(end)) for end in TEMPERATURES)
     found = minimize(lambda x: loss(float(x[0])), x0=[0.0], jac=True, method="L-BFGS-B", bounds=[(low, high)])
     at = float(found.x[0])
-    return float(np.exp(at)) if low + 1e-6 < at < high - 1e-6 else None
+    return float(np.exp(at)) if at < high - 1e-6 else None
 
 
 def _platt(odds: Values, truth: NDArray[np.bool_], weights: Values) -> JSON | None:
-    """Fits Platt's line on log-odds, towards (n + 1) / (n + 2) and 1 / (n + 2) instead of 1 and 0 (Platt 1999, section 2.2)."""
+    """Fits Platt's line on log-odds, towards `_aims`."""
     from scipy.optimize import minimize
 
-    positives, negatives = float(weights[truth].sum()), float(weights[~truth].sum())
-    aim = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    aim = _aims(truth, weights)
 
     def loss(line: Values) -> tuple[float, Values]:
         scaled = line[0] * odds + line[1]

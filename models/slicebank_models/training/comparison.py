@@ -212,6 +212,10 @@ def _put_delong(task: TaskSpec, first: Units, second: Units, found: JSON) -> Non
         if not 0 < truth.sum() < len(truth):
             continue
         tested = delong(truth, first.outputs[known, place], second.outputs[known, place])
+        if (
+            tested.p_value is None
+        ):  # no case tells how far the difference could have fallen otherwise: the bootstrap stays
+            continue
         about = found["labels"][label]["auroc"]
         about |= {"interval": list(tested.interval), "p_value": tested.p_value, "method": "delong"}
         if len(task.outputs) == 1:

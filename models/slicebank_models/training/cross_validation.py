@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from slicebank_models.errors import TooFewPatients
+from slicebank_models.errors import PatientLeak, TooFewPatients
 from slicebank_models.heads.protocol import ProtocolSpec, Validation
 from slicebank_models.heads.spec import TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import Case, n_test_patients
 from slicebank_models.training.dealing import Groups, deal, groups_of
-from slicebank_models.training.splits_file import check_given, read_splits
+from slicebank_models.training.splits_file import GivenSplits, check_given, read_splits
 from slicebank_models.training.strata import Stratum, strata_of
 
 JSON = dict[str, Any]
@@ -64,7 +64,7 @@ def plan_splits(cases: Sequence[Case], task: TaskSpec, training: TrainingSpec, p
 
     Raises:
         BadSplits: Given splits that cannot be read, or a fold of them without a case to learn from or to measure.
-        PatientLeak: Given splits with a patient on both sides.
+        PatientLeak: Given splits with a patient on both sides, or, where sites are preserved, a site.
         TooFewPatients: Fewer sites than parts where sites are preserved, or too few patients for an inner part.
     """
     strata = strata_of(cases, task.kind) if protocol.stratify else [() for _ in cases]
@@ -122,6 +122,8 @@ def _given(
 ) -> Splits:
     given = read_splits(protocol.splits or {})
     warnings = check_given(protocol.splits or {}, {case.patient for case in cases})
+    if protocol.preserve_sites:
+        _require_whole_sites(cases, given)
     groups = groups_of(cases, strata, by_site=False)
     number = {case.patient: at for at, members in enumerate(groups.members) for case in [cases[members[0]]]}
 
@@ -136,8 +138,36 @@ def _given(
         else:
             # An inner part that nothing is to be stopped on is learnt from.
             seed = (training.seed, fold.repeat, at, _STOPPING)
-            folds.append(_fold(groups, train | stopping, validation, protocol, seed, fold.repeat))
+            learnt = groups.cases(train | stopping)
+            inner = groups_of(
+                [cases[place] for place in learnt], [strata[place] for place in learnt], by_site=protocol.preserve_sites
+            )
+            everyone = frozenset(range(len(inner.members)))
+            dealt = _fold(inner, everyone, frozenset(), protocol, seed, fold.repeat)
+            measured = groups.cases(validation)
+            nested = protocol.validation is Validation.NESTED
+            stops = tuple(learnt[place] for place in dealt.stopping) if nested else measured
+            folds.append(Fold(tuple(learnt[place] for place in dealt.train), measured, stops, fold.repeat))
     return Splits(tuple(folds), groups.cases(found(given.test)), warnings)
+
+
+def _require_whole_sites(cases: Sequence[Case], given: GivenSplits) -> None:
+    """Checks that no site is on both sides of a line that somebody else drew."""
+    site = {case.patient: case.site for case in cases if case.site}
+
+    def sites(patients: Sequence[str]) -> set[str]:
+        return {site[patient] for patient in patients if patient in site}
+
+    for number, fold in enumerate(given.folds):
+        inner = sites(fold.train) | sites(fold.stopping)
+        parts = {"train and validation": inner & sites(fold.validation)}
+        parts["test and fold"] = sites(given.test) & (inner | sites(fold.validation))
+        for where, shared in parts.items():
+            if shared:
+                raise PatientLeak(
+                    f"The given splits have site {min(shared)[:40]} in both {where} of fold {number}, and preserve_sites keeps sites on "
+                    "one side: mend the splits, or leave preserve_sites out."
+                )
 
 
 def _site_warnings(cases: Sequence[Case], groups: Groups) -> list[str]:

@@ -90,9 +90,9 @@ class _Pooling(torch.autograd.Function):
     ) -> Tensor:
         dtype, exact, width = chunks[0].rows.dtype, weight.dtype, len(weight)
         down, shifted = weight.to(dtype).t(), (bias + weight @ offset).to(dtype)
-        # tanh(s) = 2 sigmoid(2 s) - 1, and torch is eight times as fast at the sigmoid, which is what is kept.
+        # tanh(s) = 2 sigmoid(2 s) - 1, and torch is eight times as fast at the sigmoid. What is kept is tanh: near 0, bfloat16
+        # has it to eight bits and the sigmoid to none.
         across, across_bias = (2 * attention).to(dtype).t(), (2 * attention_bias).to(dtype)
-        twice, constant = 2 * score[0], score_bias - score.sum()
         n_rows = [len(chunk.rows) for chunk in chunks]
         hidden_rows = torch.split(workspace.take("hidden", sum(n_rows), width, dtype), n_rows)
         content_rows = torch.split(workspace.take("content", sum(n_rows), width, dtype), n_rows)
@@ -101,8 +101,8 @@ class _Pooling(torch.autograd.Function):
             wide = workspace.take("wide", len(hidden), width, exact)
             torch.addmm(shifted, chunk.rows, down, out=hidden).relu_()
             torch.addmm(across_bias, hidden, across, out=content)
-            content.copy_(wide.copy_(content).sigmoid_())
-            weights = _softmax(torch.mv(wide, twice) + constant, chunk)
+            content.copy_(wide.copy_(content).sigmoid_().mul_(2).sub_(1))
+            weights = _softmax(torch.mv(wide, score[0]) + score_bias, chunk)
             pooled.append(_weighted_sum(wide.copy_(hidden), weights, chunk))
             kept.append((hidden, content, weights))
         if ctx is not None:
@@ -114,9 +114,8 @@ class _Pooling(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         offset, attention, score = ctx.saved_tensors
         dtype, exact, width = ctx.chunks[0].rows.dtype, score.dtype, len(attention)
-        # d tanh(s) / d s = 4 sigmoid(2 s) (1 - sigmoid(2 s)); that 4 and w are left to V and to what is summed over the rows.
-        scale = 4 * score[0]
-        across = (scale.unsqueeze(1) * attention).to(dtype)
+        # w is left to V here, and to what is summed over the rows below.
+        across = (score.t() * attention).to(dtype)
         ones = torch.ones(max(len(hidden) for hidden, _, _ in ctx.kept), dtype=dtype, device=score.device)
         take: Callable[..., Tensor] = ctx.workspace.take
         sums: list[Tensor] = []
@@ -130,7 +129,7 @@ class _Pooling(torch.autograd.Function):
             rounded, every = d_logits.to(dtype), ones[: len(hidden)]
             d_content = take("d_content", len(hidden), width, dtype)
             d_hidden = take("d_hidden", len(hidden), width, dtype)
-            torch.ops.aten.sigmoid_backward.grad_input(
+            torch.ops.aten.tanh_backward.grad_input(
                 rounded.unsqueeze(1).expand_as(content), content, grad_input=d_content
             )
             torch.mm(d_content, across, out=d_hidden)
@@ -141,14 +140,14 @@ class _Pooling(torch.autograd.Function):
                 torch.mv(d_hidden.t(), every).to(exact),
                 torch.mm(d_content.t(), hidden).to(exact),
                 torch.mv(d_content.t(), every).to(exact),
-                2 * torch.mv(content.t(), rounded).to(exact) - rounded.sum(dtype=exact),
+                torch.mv(content.t(), rounded).to(exact),
                 d_logits.sum().reshape(1),
             )
             sums = list(found) if not sums else [total.add_(part) for total, part in zip(sums, found, strict=True)]
         d_weight, d_bias, d_attention, d_attention_bias, d_score, d_score_bias = sums
         d_weight.addr_(d_bias, offset)
-        d_attention.mul_(scale.unsqueeze(1))
-        d_attention_bias.mul_(scale)
+        d_attention.mul_(score.t())
+        d_attention_bias.mul_(score[0])
         ctx.kept = ctx.chunks = None
         return None, None, None, d_weight, d_bias, d_attention, d_attention_bias, d_score.unsqueeze(0), d_score_bias
 

@@ -9,8 +9,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from slicebank_models.heads.spec import TaskSpec
-from slicebank_models.training.metrics import JSON, metric_names, weighted_task_metrics
+from slicebank_models.heads.spec import TaskKind, TaskSpec
+from slicebank_models.training.metrics import JSON, label_truth, metric_names, weighted_task_metrics
 from slicebank_models.training.units import Units
 
 Values = NDArray[np.float64]
@@ -21,6 +21,7 @@ LEAST_DEFINED = 0.9
 # The gap of calibration is never negative, and resampling widens it: percentiles would lie above the figure itself.
 WITHOUT_INTERVAL = frozenset({"ece"})
 MOST_GROUPS = 200  # of patients, left out in turn to see how the spread of a figure changes
+FEW = 15  # patients of the rarer answer below which resampling cannot show what AUROC might have been
 _CHUNK = 2_000_000  # weights held at once, 16 MB an array
 _NORMAL = NormalDist()
 _NOTHING = 1e-24  # a spread that is rounding alone
@@ -31,7 +32,7 @@ def bootstrap_intervals(task: TaskSpec, units: Units, *, resamples: int, seed: i
 
     They are bias-corrected and accelerated (Efron, JASA 1987): percentiles of the resamplings, shifted by how far the figure itself lies
     from their middle and by how its spread changes with it. Plain percentiles hold AUROC of 60 cases 92 times of 100. All units of a
-    patient are drawn together.
+    patient are drawn together. AUROC of a label whose rarer answer fewer than FEW patients have is given Newcombe's interval instead.
 
     Args:
         task: With its outputs' names.
@@ -43,8 +44,13 @@ def bootstrap_intervals(task: TaskSpec, units: Units, *, resamples: int, seed: i
     left_out = _measured(task, units, [_without_groups(units.patients)])
     drawn = _measured(task, units, drawings(units.patients, resamples=resamples, seed=seed))
 
+    few = _rare_answers(task, units) if resamples else {}
+
     def ends(label: str | None, name: str) -> list[float] | None:
         key = (label, name)
+        counts = few.get(task.outputs[0] if label is None and task.n_outputs == 1 else label)
+        if name == "auroc" and counts is not None and np.isfinite(figure[key][0]):
+            return auroc_interval(float(figure[key][0]), *counts)
         return interval(name, float(figure[key][0]), drawn.get(key, np.zeros(0)), left_out[key])
 
     names = metric_names(task.kind)
@@ -52,6 +58,49 @@ def bootstrap_intervals(task: TaskSpec, units: Units, *, resamples: int, seed: i
         **{name: ends(None, name) for name in names},
         "labels": {label: {name: ends(label, name) for name in names} for label in task.outputs},
     }
+
+
+def _rare_answers(task: TaskSpec, units: Units) -> dict[str | None, tuple[int, int]]:
+    """Returns the patients with and without each label whose rarer answer fewer than FEW have."""
+    if task.kind in (TaskKind.REGRESSION, TaskKind.SURVIVAL):
+        return {}
+    found: dict[str | None, tuple[int, int]] = {}
+    for place, label in enumerate(task.outputs):
+        known, truth = label_truth(task, units.targets, place)
+        patients = [patient for patient, answered in zip(units.patients, known, strict=True) if answered]
+        has, lacks = (
+            len({p for p, t in zip(patients, truth, strict=True) if bool(t) is side}) for side in (True, False)
+        )
+        if 0 < min(has, lacks) < FEW:
+            found[label] = (has, lacks)
+    return found
+
+
+def auroc_interval(auroc: float, positives: int, negatives: int) -> list[float]:
+    """Returns Newcombe's interval of an AUROC (Statistics in Medicine 2006, part 2, method 5).
+
+    It holds with few cases, and is no point where the answers are parted without error. Its ends are the areas A that lie 1.96 of their own standard errors from the figure, with Hanley and McNeil's variance of A
+    for two groups of the mean size.
+
+    Args:
+        auroc: The figure.
+        positives: Patients who have the answer, at least 1.
+        negatives: Patients who do not, at least 1.
+    """
+    others = (positives + negatives) / 2 - 1
+    quantile = _NORMAL.inv_cdf((1 + LEVEL) / 2)
+
+    def beyond(area: float) -> float:
+        spread = 1 + others * ((1 - area) / (2 - area) + area / (1 + area))
+        return (area - auroc) ** 2 - quantile**2 * area * (1 - area) * spread / (positives * negatives)
+
+    def end(inside: float, outside: float) -> float:
+        for _ in range(60):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if beyond(middle) <= 0 else (inside, middle)
+        return (inside + outside) / 2
+
+    return [end(auroc, 0.0) if auroc > 0 else 0.0, end(auroc, 1.0) if auroc < 1 else 1.0]
 
 
 def _measured(task: TaskSpec, units: Units, weightings: Iterable[Values]) -> dict[tuple[str | None, str], Values]:

@@ -18,7 +18,7 @@ from slicebank_models.heads.spec import TaskKind, TaskSpec, TrainingSpec
 from slicebank_models.heads.targets import Case
 from slicebank_models.training.bag_rows import BagRows, Wanted
 from slicebank_models.training.fused_abmil import Chunk, evaluate_pooling, fused_pooling, published_head
-from slicebank_models.training.losses import answer_weights, loss_of, n_answers, targets_tensor
+from slicebank_models.training.losses import answer_weights, is_judged, loss_of, n_answers, targets_tensor
 from slicebank_models.training.seeding import RowDraws, epoch_generator, seed_dropout
 
 
@@ -46,20 +46,20 @@ class FoldOutcome:
     """What training one fold gave.
 
     Attributes:
-        state: The head's tensors at the epoch of the lowest validation loss, on the CPU.
+        state: The head's tensors at the epoch of the lowest validation loss, or training loss, on the CPU.
         best_epoch: That epoch, counted from 1.
         epochs: Epochs run.
         steps: Optimiser steps taken.
-        validation_loss: The lowest.
+        validation_loss: The lowest; None where the stopping cases tell nothing.
         train_losses: Mean over the steps of each epoch, with dropout and of sampled rows.
-        validation_losses: After each epoch, of whole bags.
+        validation_losses: After each epoch, of whole bags; empty where the stopping cases tell nothing.
     """
 
     state: dict[str, Tensor]
     best_epoch: int
     epochs: int
     steps: int
-    validation_loss: float
+    validation_loss: float | None
     train_losses: tuple[float, ...]
     validation_losses: tuple[float, ...]
 
@@ -89,6 +89,7 @@ class FoldTraining:
         self._targets = targets_tensor([case.target for case in train], device)
         self._stopping = list(stopping)
         self._stopping_targets = targets_tensor([case.target for case in stopping], device)
+        self._judged = is_judged(recipe.task, self._stopping_targets)
         weights = answer_weights(recipe.task, [case.target for case in train], balanced=recipe.training.class_weights)
         self._weights = weights.to(device) if weights is not None else None
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -114,7 +115,7 @@ class FoldTraining:
     @property
     def epochs(self) -> int:
         """Epochs run."""
-        return len(self._validation_losses)
+        return len(self._train_losses)
 
     @property
     def finished(self) -> bool:
@@ -144,11 +145,15 @@ class FoldTraining:
                 raise TrainingCancelled("Training was cancelled.")
             losses.append(self._step([int(place) for place in places[start : start + training.batch_size]], draws))
             self.steps += 1
-        loss = self._validation_loss()
-        if not math.isfinite(loss):
-            raise TrainingDiverged(f"The validation loss became {loss}; try a lower lr.")
         self._train_losses.append(math.fsum(losses) / len(losses))
-        self._validation_losses.append(loss)
+        # Where no stopping case tells anything, its loss would be 0 from the first epoch on.
+        loss = self._validation_loss() if self._judged else self._train_losses[-1]
+        if not math.isfinite(loss):
+            raise TrainingDiverged(
+                f"The {'validation' if self._judged else 'training'} loss became {loss}; try a lower lr."
+            )
+        if self._judged:
+            self._validation_losses.append(loss)
         if loss < self._best_loss:
             self._best_state, self._best_loss, self._best_epoch = self._copy(), loss, self.epochs
 
@@ -163,7 +168,7 @@ class FoldTraining:
             self._best_epoch,
             self.epochs,
             self.steps,
-            self._best_loss,
+            self._best_loss if self._judged else None,
             tuple(self._train_losses),
             tuple(self._validation_losses),
         )

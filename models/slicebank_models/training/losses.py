@@ -28,6 +28,14 @@ def n_answers(task: TaskSpec, targets: Tensor | Sequence[Target]) -> int:
     return int((~given.isnan()).sum())
 
 
+def is_judged(task: TaskSpec, targets: Tensor) -> bool:
+    """Whether the loss of these targets tells anything: a known answer; for survival, an event with somebody else at risk."""
+    if task.kind is not TaskKind.SURVIVAL:
+        return n_answers(task, targets) > 0
+    time, event = targets[:, 0], targets[:, 1] == 1
+    return bool((event & ((time.unsqueeze(0) >= time.unsqueeze(1)).sum(dim=1) > 1)).any())
+
+
 def answer_weights(task: TaskSpec, targets: Sequence[Target], *, balanced: bool) -> Tensor | None:
     """Returns the weights that `loss_of` takes, from the answers of the training cases.
 

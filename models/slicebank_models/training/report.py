@@ -31,7 +31,7 @@ class FoldFit(Protocol):
         best_epoch: Epoch of the lowest loss on the stopping part, counted from 1.
         epochs: Epochs run.
         steps: Optimiser steps taken.
-        validation_loss: The lowest loss on the stopping part.
+        validation_loss: The lowest loss on the stopping part; None where that tells nothing.
         train_losses: Per epoch.
         validation_losses: Per epoch, on the stopping part.
     """
@@ -43,7 +43,7 @@ class FoldFit(Protocol):
     @property
     def steps(self) -> int: ...  # noqa: D102
     @property
-    def validation_loss(self) -> float: ...  # noqa: D102
+    def validation_loss(self) -> float | None: ...  # noqa: D102
     @property
     def train_losses(self) -> Sequence[float]: ...  # noqa: D102
     @property
@@ -231,6 +231,13 @@ def _warnings(task: TaskSpec, protocol: ProtocolSpec, folds: Sequence[JSON], poo
         f"Fold {fold['fold']}: {name} is not defined for every label in its validation part."
         for fold in folds
         if any(values[first] is None for values in fold["labels"].values())
+    ]
+    warnings += [
+        f"Fold {fold['fold']}: no answer in the part that stops it can be judged"
+        f"{' (no event with another case at risk)' if task.kind is TaskKind.SURVIVAL else ''}; "
+        "the epoch of its lowest training loss was taken. Fewer folds, or more cases, would mend that."
+        for fold in folds
+        if fold["validation_loss"] is None
     ]
     if protocol.validation is Validation.CROSS_VALIDATION and protocol.splits is None and len(pooled) < _FEW:
         warnings.append(

@@ -91,6 +91,23 @@ def test_isotonic_is_that_of_scikit_learn() -> None:
     assert found == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_head_that_is_always_right_is_made_surer_but_not_certain() -> None:
+    """No finite temperature fits it best; with one case more of either answer, one does."""
+    cases = [Case(at, f"p{at}", (at % 2,)) for at in range(60)]
+    generator = np.random.default_rng(0)
+    task = TASKS[TaskKind.BINARY]
+    splits = plan_splits(cases, task, TrainingSpec(test_fraction=0.0), ProtocolSpec())
+    odds = np.array([(1 if at % 2 else -1) * generator.uniform(1.0, 1.3) for at in range(60)])
+    logits = [odds[list(fold.validation)][:, None] for fold in splits.folds]
+    found = fit_calibration(cases, task, Calibration.TEMPERATURE, splits, logits)
+    assert found.served is not None
+    temperature = found.served["parameters"][task.outputs[0]]["temperature"]
+    assert expit(1.15 / temperature) == pytest.approx(31 / 32, abs=0.005), "Platt's aim with 30 of either answer"
+    assert found.record["after"]["brier"] < found.record["before"]["brier"] / 10
+    assert any("on the right side" in warning for warning in found.warnings)
+    assert not any("do not rise" in warning for warning in found.warnings)
+
+
 @pytest.mark.parametrize("method", [Calibration.TEMPERATURE, Calibration.PLATT, Calibration.ISOTONIC])
 @pytest.mark.parametrize("kind", [TaskKind.BINARY, TaskKind.MULTILABEL, TaskKind.MULTICLASS])
 def test_calibration_helps_a_head_that_is_too_sure(kind: TaskKind, method: Calibration) -> None:

@@ -132,3 +132,16 @@ def test_what_cannot_be_compared_is_said() -> None:
         compare_heads(binary, others)
     with pytest.raises(NothingToCompare, match="part must be one of"):
         compare_heads(binary, binary, part="train")
+
+
+def test_where_delong_has_no_variance_the_bootstrap_stays() -> None:
+    report = drawn_report(TaskKind.BINARY, n=40, protocol=ProtocolSpec(bootstrap=200)).report
+    parted, turned = deepcopy(report), deepcopy(report)
+    for row in parted["out_of_fold"]:
+        row["outputs"] = row["probabilities"] = [0.9 if row["target"][0] else 0.1]
+    for row in turned["out_of_fold"]:
+        row["outputs"] = row["probabilities"] = [0.1 if row["target"][0] else 0.9]
+    about = compare_heads(parted, turned)["metrics"]["auroc"]
+    assert about["p_value"] is not None
+    assert about["p_value"] < 0.05
+    assert about.get("method") != "delong"

@@ -208,3 +208,31 @@ def test_given_splits_that_leak_or_name_nobody_are_refused() -> None:
         plan(["p0", "p1"], ["other"], [])
     with pytest.raises(BadSplits, match="no labelled patient to train on"):
         plan(["other"], ["p1"], [])
+
+
+def test_given_splits_keep_sites_whole_or_are_refused() -> None:
+    cases = [Case(at, f"p{at}", (at % 2,), site=f"s{at // 4}") for at in range(24)]
+    names = [case.patient for case in cases]
+    whole = {"folds": [{"train": names[8:], "validation": names[:8]}, {"train": names[:16], "validation": names[16:]}]}
+    protocol = ProtocolSpec(preserve_sites=True, site_column="site", splits=whole, validation=Validation.NESTED)
+    splits = plan_splits(cases, TASKS[TaskKind.BINARY], TrainingSpec(), protocol)
+    for fold in splits.folds:
+        sites = [{cases[at].site for at in part} for part in (fold.train, fold.validation, fold.stopping)]
+        assert all(sites)
+        assert sum(map(len, sites)) == len(set.union(*sites))
+    torn = {"folds": [{"train": names[6:], "validation": names[:6]}]}
+    with pytest.raises(PatientLeak, match="site s1 in both train and validation of fold 0"):
+        plan_splits(
+            cases,
+            TASKS[TaskKind.BINARY],
+            TrainingSpec(),
+            ProtocolSpec(preserve_sites=True, site_column="site", splits=torn),
+        )
+    tested = {"test": names[:2], "folds": [{"train": names[8:], "validation": names[2:8]}]}
+    with pytest.raises(PatientLeak, match="site s0 in both test and fold"):
+        plan_splits(
+            cases,
+            TASKS[TaskKind.BINARY],
+            TrainingSpec(),
+            ProtocolSpec(preserve_sites=True, site_column="site", splits=tested),
+        )

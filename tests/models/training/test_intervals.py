@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from slicebank_models.heads.spec import TaskKind
-from slicebank_models.training.intervals import bootstrap_intervals, drawings, interval
+from slicebank_models.training.intervals import auroc_interval, bootstrap_intervals, drawings, interval
 from slicebank_models.training.metrics import metric_names, task_metrics, weighted_task_metrics
 from slicebank_models.training.report import probabilities
 from slicebank_models.training.units import Units
@@ -112,8 +112,45 @@ def test_what_has_no_interval_says_none() -> None:
     units = drawn_units(TaskKind.BINARY, generator, 50)
     one = Units(units.names, units.patients, tuple((int(at == 0),) for at in range(50)), units.outputs)
     found = bootstrap_intervals(TASKS[TaskKind.BINARY], one, resamples=300, seed=0)
-    assert found["auroc"] is None
+    assert found["auprc"] is None
     assert found["accuracy"] is not None
+
+
+@pytest.mark.parametrize(("n", "positives", "auroc"), [(40, 12, 0.97), (60, 10, 0.95), (100, 8, 0.9)])
+def test_the_interval_of_few_positives_covers_the_truth(n: int, positives: int, auroc: float) -> None:
+    """Where resampling holds it 88 to 91 times of 100."""
+    generator = np.random.default_rng(0)
+    apart = float(stats.norm.ppf(auroc)) * math.sqrt(2)
+    held = 0
+    for _ in range(1000):
+        has, lacks = generator.normal(apart, 1, positives), generator.normal(0, 1, n - positives)
+        low, high = auroc_interval(float((has[:, None] > lacks).mean()), positives, n - positives)
+        assert low < high
+        held += low <= auroc <= high
+    assert 0.94 <= held / 1000 <= 0.985
+
+
+def test_the_interval_ends_where_newcombe_has_it() -> None:
+    """Its ends lie 1.96 of their own standard errors (Hanley and McNeil 1982, mean group size) from the figure."""
+    for end in auroc_interval(0.9, 8, 92):
+        others = 49
+        variance = end * (1 - end) * (1 + others * ((1 - end) / (2 - end) + end / (1 + end))) / (8 * 92)
+        assert abs(end - 0.9) == pytest.approx(1.959964 * math.sqrt(variance), rel=1e-6)
+    assert auroc_interval(1.0, 8, 92)[1] == 1.0
+    assert auroc_interval(0.0, 3, 3)[0] == 0.0
+
+
+def test_few_patients_with_an_answer_get_that_interval_and_many_do_not() -> None:
+    generator = np.random.default_rng(0)
+    units = drawn_units(TaskKind.BINARY, generator, 60)
+    score = units.outputs
+    for positives, is_few in ((14, True), (15, False)):
+        targets = tuple((int(at < positives),) for at in range(60))
+        part = Units(units.names, units.patients, targets, score)
+        found = bootstrap_intervals(TASKS[TaskKind.BINARY], part, resamples=200, seed=0)
+        figure = task_metrics(TASKS[TaskKind.BINARY], targets, score)["auroc"]
+        assert (found["auroc"] == auroc_interval(figure, positives, 60 - positives)) is is_few
+        assert found["labels"][TASKS[TaskKind.BINARY].outputs[0]]["auroc"] == found["auroc"]
 
 
 def true_figures(kind: TaskKind, name: str) -> float:

@@ -286,3 +286,36 @@ def test_every_head_trained_side_by_side_gives_the_same_bits(architecture: Archi
     )
     assert one.ensemble.to_bytes() == other.ensemble.to_bytes()
     assert one.ensemble.head.architecture is architecture
+
+
+def test_a_fold_that_no_event_can_stop_takes_its_lowest_training_loss() -> None:
+    """The partial likelihood of cases without an event is 0 from the first epoch on, and nothing is lower."""
+    task = TaskSpec(TaskKind.SURVIVAL, ("months", "dead"))
+    generator = np.random.default_rng(0)
+    cases = [
+        Case(at, f"p{at}", (float(generator.uniform(1, 60)) if at > 1 else 0.5 + at, float(at < 2))) for at in range(40)
+    ]
+    training = TrainingSpec(lr=3e-3, batch_size=40, max_epochs=6, patience=3, folds=4, test_fraction=0.0)
+    trained = train_head(
+        Memory([at % 2 for at in range(40)]),
+        cases,
+        task,
+        training,
+        dim=DIM,
+        level=EncoderLevel.SLICE,
+        progress=never,
+    )
+    folds = trained.report["folds"]
+    unjudged = [fold for fold in folds if fold["validation_loss"] is None]
+    assert len(unjudged) == 2, "two events in four folds"
+    for fold in unjudged:
+        assert fold["curve"]["validation_loss"] == []
+        assert fold["best_epoch"] == 1 + int(np.argmin(fold["curve"]["train_loss"]))
+        assert fold["best_epoch"] > 1
+        assert any(
+            said.startswith(f"Fold {fold['fold']}: no answer in the part") for said in trained.report["warnings"]
+        )
+    for fold in folds:
+        if fold not in unjudged:
+            assert len(fold["curve"]["validation_loss"]) == fold["epochs"]
+    json.dumps(trained.report, allow_nan=False)

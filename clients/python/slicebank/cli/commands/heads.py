@@ -64,6 +64,14 @@ class Calibration(StrEnum):
     ISOTONIC = "isotonic"
 
 
+TRAINING_KEYS = (
+    "lr, weight_decay, batch_size, max_epochs, patience, folds, test_fraction, max_rows, windows, class_weights, seed; "
+    "again for several"
+)
+HEAD_KEYS = "width, dropout, instances, instance_weight; again for several"
+PROTOCOL_KEYS = "validation (cross_validation or nested), repeats, stratify, bootstrap; again for several"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "train")(train)
@@ -92,14 +100,14 @@ def train(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Training number, such as --set folds=3; again for several."),
+        typer.Option("--set", metavar="KEY=VALUE", help=f"Of the training, such as --set folds=3: {TRAINING_KEYS}."),
     ] = None,
     architecture: Annotated[
         Architecture | None, typer.Option(help="How rows become an answer; the published head otherwise.")
     ] = None,
     head: Annotated[
         list[str] | None,
-        typer.Option("--head", metavar="KEY=VALUE", help="Of the head, such as --head width=128; again for several."),
+        typer.Option("--head", metavar="KEY=VALUE", help=f"Of the head, such as --head width=128: {HEAD_KEYS}."),
     ] = None,
     pooling: Annotated[Pooling | None, typer.Option(help="What several series of a study or a patient become.")] = None,
     calibration: Annotated[Calibration | None, typer.Option(help="Of the served probabilities.")] = None,
@@ -113,7 +121,7 @@ def train(
     protocol: Annotated[
         list[str] | None,
         typer.Option(
-            "--protocol", metavar="KEY=VALUE", help="How it is judged, such as --protocol repeats=3; again for several."
+            "--protocol", metavar="KEY=VALUE", help=f"How it is judged, such as --protocol repeats=3: {PROTOCOL_KEYS}."
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse rows without a bag.", show_default=False)] = False,
