@@ -24,7 +24,6 @@ REMEDIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "abmil": ({}, {}),
     "gated_abmil": ({"architecture": "gated_abmil"}, {}),
     "clam_sb": ({"architecture": "clam_sb"}, {}),
-    "transmil": ({"architecture": "transmil"}, {}),
     "mean": ({"architecture": "mean"}, {}),
     "max": ({"architecture": "max"}, {}),
     "abmil, width 32": ({"width": 32}, {}),
