@@ -1,15 +1,16 @@
 """How long does an answer from a stored bag take over REST, on a warm and otherwise idle service?
 
 Bags of 300 slices in two windows, 600 rows of 576 numbers, and the published head in five folds; one question after the
-other over one connection, each about another bag, so that every answer is computed: request, job, message, worker, reading the bag,
-the head, the answer's row, news of it, and the JSON of every row's attention. Beside it the same questions again, which are answered
-from the catalogue, and the head alone in this process. `parts_ms` says where the time goes, by the job's own times.
+other over one connection, each about another bag, so that every answer is computed: request, question to the worker, reading the bag,
+the head, the answer's row, and the JSON of every row's attention. Beside it the same questions again, which are answered
+from the catalogue, and the head alone in this process. `parts_ms` says where the time goes, by the answers' own `Server-Timing`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import statistics
 import tempfile
 import time
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
     from slicebank_models.heads.ensemble import HeadEnsemble
-    from slicebank_store.catalogue import Catalogue, JobRecord
+    from slicebank_store.catalogue import Catalogue
 
 SLICES, WINDOWS, DIM, FOLDS = 300, 2, 576, 5
 NEEDED = {"p50_ms": 25.0, "p99_ms": 80.0}
@@ -207,16 +208,18 @@ def _store_head(catalogue: Catalogue, blobs: Any, recipe: Any, series_uid: str) 
         raise RuntimeError("the head was not taken")
 
 
-def ask_all(client: httpx.Client, series: Sequence[str]) -> list[float]:
-    """Asks about each series in turn; milliseconds of each answer."""
-    walls = []
+def ask_all(client: httpx.Client, series: Sequence[str]) -> tuple[list[float], list[dict[str, float]]]:
+    """Asks about each series in turn; milliseconds of each answer, and of the stages that it tells of."""
+    walls, stages = [], []
     for series_uid in series:
         started = time.perf_counter()
         answer = client.post(f"/v1/heads/{HEAD}/predictions", json={"series_uid": series_uid})
         walls.append(1000 * (time.perf_counter() - started))
         if answer.status_code != 200 or len(answer.json()["attention"]["rows"]) != SLICES * WINDOWS:
             raise RuntimeError(f"no answer: {answer.status_code} {answer.text[:200]}")
-    return walls
+        told = re.findall(r"(\w+);dur=([0-9.]+)", answer.headers.get("server-timing", ""))
+        stages.append({name: float(duration) for name, duration in told})
+    return walls, stages
 
 
 def head_alone(rounds: int) -> list[float]:
@@ -243,26 +246,17 @@ def percentiles(walls: Sequence[float]) -> dict[str, float]:
     return {"p50_ms": cuts[49], "p90_ms": cuts[89], "p99_ms": cuts[98], "max_ms": max(walls), "asked": len(walls)}
 
 
-def parts_of(jobs: Sequence[JobRecord], walls: Sequence[float]) -> dict[str, float]:
+def parts_of(stages: Sequence[dict[str, float]], walls: Sequence[float]) -> dict[str, float]:
     """Medians of where the time of an answer goes, milliseconds.
 
-    `until_claimed`: from the job's row to the worker's claim; `read`, `predict`: the job's stages; `rest_of_job`: claim to end beside
-    them, most of it the answer's row; `request`: all that is outside the job: looking up, waking, telling.
+    The worker's stages: `read`, `predict`, `tell` (attention and whether the patient was learnt from), `store` (the answer's row);
+    `request`: all that is outside them: looking up, asking the worker, the answer's JSON and its way.
     """
-    found: dict[str, list[float]] = {}
-    for job, wall in zip(jobs, walls, strict=True):
-        started, finished = job.started_at or 0.0, job.finished_at or 0.0
-        read, predict = 1000 * job.stages["read_s"], 1000 * job.stages["predict_s"]
-        parts = {
-            "until_claimed": 1000 * (started - job.created_at),
-            "read": read,
-            "predict": predict,
-            "rest_of_job": 1000 * (finished - started) - read - predict,
-            "request": wall - 1000 * (finished - job.created_at),
-        }
-        for name, value in parts.items():
-            found.setdefault(name, []).append(value)
-    return {name: statistics.median(values) for name, values in found.items()}
+    if not all(stages):
+        raise RuntimeError(f"{sum(not one for one in stages)} answers were not put straight to a worker")
+    found = {name: statistics.median(one[name] for one in stages) for name in stages[0]}
+    rest = [wall - sum(one.values()) for wall, one in zip(walls, stages, strict=True)]
+    return {"request": statistics.median(rest), **found}
 
 
 def run(form: Form) -> None:
@@ -272,9 +266,6 @@ def run(form: Form) -> None:
     from benchmarks.processes import services_ready
     from benchmarks.record import save
     from benchmarks.serving import serving
-    from slicebank_store.catalogue import Catalogue
-    from slicebank_store.settings import StoreSettings
-    from slicebank_store.types import JobKind
 
     asked = form.pick(100, 300)
     with tempfile.TemporaryDirectory() as scratch:
@@ -286,12 +277,9 @@ def run(form: Form) -> None:
             headers = {"Authorization": f"Bearer {address['api_key']}"}
             with httpx.Client(base_url=address["url"], headers=headers, timeout=60) as client:
                 ask_all(client, series[:WARM_UP])
-                walls = ask_all(client, series[WARM_UP:])
-                again = ask_all(client, series[WARM_UP:])
-        catalogue = Catalogue.open(StoreSettings(data_dir=data_dir).resolved_catalogue_url)
-        found = {job.series_uid: job for job in catalogue.jobs.list(PROJECT, kind=JobKind.PREDICT, limit=1000).items}
-        parts = parts_of([found[uid] for uid in series[WARM_UP:]], walls)
-        catalogue.close()
+                walls, stages = ask_all(client, series[WARM_UP:])
+                again, _ = ask_all(client, series[WARM_UP:])
+        parts = parts_of(stages, walls)
     alone = statistics.median(head_alone(form.pick(20, 100)))
     figures = {
         "rows": SLICES * WINDOWS,

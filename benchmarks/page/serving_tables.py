@@ -5,11 +5,11 @@ from __future__ import annotations
 from benchmarks.page.tables import Figures, number, table, wanted
 
 _PARTS = {
-    "request": "request: looking up, waking, telling",
-    "until_claimed": "until the worker has the job",
+    "request": "request: looking up, asking the worker, the answer's JSON",
     "read": "reading head and bag",
     "predict": "the head",
-    "rest_of_job": "attention and the answer's row",
+    "tell": "attention by row and slice",
+    "store": "the answer's row",
 }
 
 

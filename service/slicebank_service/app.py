@@ -58,11 +58,14 @@ from slicebank_store.intake.arrivals import Arrivals
 from slicebank_store.intake.limits import upload_limits
 from slicebank_store.pacs.sources import load_sources
 from slicebank_store.pseudonyms import open_pseudonyms
+from slicebank_store.questions import Asker
 from slicebank_store.queue import TaskQueue
 
 log = structlog.get_logger()
 
 # Says in the OpenAPI document what the middleware asks for.
+# Questions that wait for a predict worker's word at once, and how long: more, and longer ones, are jobs.
+_QUESTIONS_AT_ONCE, _ANSWER_S = 4, 2.0
 _BEARER = HTTPBearer(auto_error=False, description="The API key, or the administrators'.")
 
 # Bodies that are streamed to disk and counted there: methods, and patterns of paths.
@@ -144,6 +147,7 @@ def create_app(
         admission=admission,
         metrics=counted,
         standing=standing,
+        asker=Asker(settings.resolved_broker_url, at_once=_QUESTIONS_AT_ONCE, wait_s=_ANSWER_S),
         looks=JobLooks(look),
         blob_pulse=Pulse(partial(blobs_answer, blobs)),
         intake_limiter=anyio.CapacityLimiter(settings.intake_threads),
@@ -158,6 +162,7 @@ def create_app(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            context.asker.close()
 
     app = FastAPI(
         title="slicebank",

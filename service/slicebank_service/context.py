@@ -25,6 +25,7 @@ from slicebank_store.intake.arrivals import Arrivals
 from slicebank_store.intake.limits import UploadLimits
 from slicebank_store.pacs.sources import Sources
 from slicebank_store.pseudonyms import Pseudonyms
+from slicebank_store.questions import Asker
 from slicebank_store.queue import TaskQueue
 from slicebank_store.workers import WorkerStatus
 
@@ -49,6 +50,7 @@ class Context:
         admission: whether new work may come in.
         metrics: what is counted.
         standing: where queued jobs stand.
+        asker: puts questions straight to a predict worker.
         looks: jobs, for requests that run on the event loop.
         blob_pulse: whether the blob store answers.
         pseudonyms: what patients and studies are called.
@@ -73,6 +75,7 @@ class Context:
     admission: Admission
     metrics: ServiceMetrics
     standing: Standing
+    asker: Asker
     looks: JobLooks
     blob_pulse: Pulse
     intake_limiter: anyio.CapacityLimiter

@@ -60,6 +60,9 @@ class ServiceMetrics:
         self._refused = Counter(
             "slicebank_uploads_refused", "Uploads refused as a whole.", ("code",), registry=registry
         )
+        self.predictions = Counter(
+            "slicebank_predictions_asked", "Questions to heads about single cases.", ("how",), registry=registry
+        )
         self.long_polls = Gauge("slicebank_long_polls", "Requests that wait for jobs.", registry=registry)
         self.connections = Gauge(
             "slicebank_catalogue_connections_in_use",

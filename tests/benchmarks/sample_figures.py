@@ -106,7 +106,7 @@ FIGURES: dict[str, dict[str, Any]] = {
         "folds": 5,
         "computed": {"p50_ms": 20.0, "p90_ms": 30.0, "p99_ms": 40.0, "max_ms": 41.0, "asked": 300},
         "known": {"p50_ms": 4.0, "p90_ms": 5.0, "p99_ms": 6.0, "max_ms": 7.0, "asked": 300},
-        "parts_ms": {"until_claimed": 2.0, "read": 3.0, "predict": 9.0, "rest_of_job": 3.0, "request": 3.0},
+        "parts_ms": {"request": 5.0, "read": 3.0, "predict": 9.0, "tell": 2.0, "store": 1.0},
         "head_alone_ms": 12.0,
         "needed": {"p50_ms": 25.0, "p99_ms": 80.0},
     },

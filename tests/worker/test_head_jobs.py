@@ -10,8 +10,10 @@ import pytest
 
 from slicebank_models.heads.answers import HeadPrediction, Output
 from slicebank_models.heads.spec import TaskKind
+from slicebank_store.identity import prediction_id
 from slicebank_store.types import JobKind, JobState
 from slicebank_worker.jobs.head_answers import averaged
+from slicebank_worker.jobs.predict import Predictor
 from tests.worker.conftest import Workshop
 from tests.worker.test_jobs import phantom
 
@@ -136,3 +138,39 @@ def test_several_answers_are_averaged_in_probability() -> None:
     ]
     assert averaged(TaskKind.SURVIVAL, values).outputs[0].value == 2.0
     assert averaged(TaskKind.MULTICLASS, [one, two]).outputs[0].logit == pytest.approx(np.log(0.4))
+
+
+def test_a_question_put_straight_is_answered_as_by_a_job(workshop: Workshop, tmp_path: Path) -> None:
+    uploads = bags_of(workshop, tmp_path, 8)
+    head_id = train(workshop, uploads)
+    by_job = ask(workshop, series_uid=uploads[0]["series_uid"])
+    predictor = Predictor(workshop.runtime)
+    series = bags_of(workshop, tmp_path, 1, 40)[0]
+    question = {
+        "project": "default",
+        "prediction_id": prediction_id("default", head_id, series["bag_id"]),
+        "head_id": head_id,
+        "bag_ids": [series["bag_id"]],
+        "rule": None,
+    }
+    told = predictor.answer(question)
+    assert set(told) == {"read_s", "predict_s", "tell_s", "store_s"}
+    known = workshop.api.post("/v1/heads/odd/predictions", json={"series_uid": series["series_uid"]})
+    assert known.status_code == 200, "found, without a job"
+    assert set(known.json()) == set(by_job)
+    assert workshop.world.catalogue.jobs.latest_for_prediction("default", question["prediction_id"]) is None
+    assert predictor.answer(question), "asked twice, answered twice, written once"
+    again = {**question, "bag_ids": [uploads[0]["bag_id"]], "prediction_id": by_job["prediction_id"]}
+    predictor.answer(again)
+    assert ask(workshop, series_uid=uploads[0]["series_uid"]) == by_job
+
+
+def test_a_question_that_cannot_be_answered_is_left_to_a_job(workshop: Workshop, tmp_path: Path) -> None:
+    uploads = bags_of(workshop, tmp_path, 8)
+    head_id = train(workshop, uploads)
+    predictor = Predictor(workshop.runtime)
+    asked = {"project": "default", "prediction_id": "p", "head_id": head_id, "bag_ids": ["gone"], "rule": None}
+    assert predictor.answer(asked) == {}
+    assert predictor.answer({**asked, "head_id": "gone"}) == {}
+    assert predictor.answer({"nothing": 1}) == {}
+    assert workshop.world.catalogue.predictions.get("default", "p") is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,16 +11,17 @@ import structlog
 from slicebank_store.catalogue.jobs import Beat, Jobs, Lease
 from slicebank_store.notify import Notifier
 from slicebank_worker.errors import JobCancelled, LeaseLost, WorkerStopping
+from slicebank_worker.stages import StageTimes
 
 log = structlog.get_logger()
 
 
-class Hold:
+class Hold(StageTimes):
     """One job in this worker's hands: its progress, its stage times, and whether it may go on."""
 
     def __init__(self, lease: Lease, stopping: threading.Event, renew: Callable[[Hold], None]) -> None:
+        super().__init__()
         self.lease = lease
-        self.stages: dict[str, float] = {}
         self.done: int | None = None
         self.total: int | None = None
         self.unit: str | None = None
@@ -33,19 +33,6 @@ class Hold:
     def progress(self, done: int, total: int, unit: str) -> None:
         """Notes how far the job is; the next heartbeat carries it."""
         self.done, self.total, self.unit = done, total, unit
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Adds the time spent inside to a stage, seconds."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, time.perf_counter() - started)
-
-    def add(self, name: str, seconds: float) -> None:
-        """Adds to a stage."""
-        self.stages[name] = self.stages.get(name, 0.0) + seconds
 
     def report(self) -> None:
         """Renews the lease and tells the progress now, then lets the job go on or ends it: for the moment before results are stored.

@@ -14,6 +14,7 @@ import torch
 from slicebank_models.errors import BadCard, UnknownEncoder
 from slicebank_models.registry import DEFAULT_ENCODER
 from slicebank_store.pacs.sources import load_sources
+from slicebank_store.questions import Answering
 from slicebank_store.types import JobKind
 from slicebank_store.workers import WorkerStatus
 from slicebank_worker.batching import batch_memory, limits_of
@@ -72,7 +73,9 @@ def open_role(runtime: Runtime, role: Role) -> Iterator[RoleService]:
     elif role is Role.PREDICT:
         # Two cores answer in two thirds of the time that one takes; more gain little on some hundred rows, and embedding needs them.
         torch.set_num_threads(min(2, os.cpu_count() or 1))
-        yield RoleService(Predictor(runtime).run, concurrency=1, describe=_plain_status(runtime, role))
+        predictor = Predictor(runtime)
+        with Answering(runtime.settings.resolved_broker_url, predictor.answer):
+            yield RoleService(predictor.run, concurrency=1, describe=_plain_status(runtime, role))
     else:
         with _embedding(runtime) as service:
             yield service

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Response
@@ -153,6 +154,6 @@ def prediction_json(prediction: PredictionRecord, *, rule: str | None = None) ->
     return to_json(answer, inf_nan_mode="null").decode()
 
 
-def json_answer(text: str, *, status_code: int = 200) -> Response:
+def json_answer(text: str, *, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """JSON text as an answer."""
-    return Response(text, status_code=status_code, media_type="application/json")
+    return Response(text, status_code=status_code, media_type="application/json", headers=headers)

@@ -28,7 +28,7 @@ from slicebank_service.routers.jobs import show
 from slicebank_service.waiting import wait_for_prediction
 from slicebank_store.catalogue import HeadRecord, JobRecord, PredictionRecord
 from slicebank_store.dispatching import announce
-from slicebank_store.types import JobState
+from slicebank_store.types import JSON, JobState
 
 router = APIRouter(tags=["predictions"])
 
@@ -76,18 +76,20 @@ async def ask_head(
     if wanted.cohort is not None:
         return await anyio.to_thread.run_sync(_ask_cohort, context, head, wanted.cases)
 
-    def ask() -> tuple[Subject, PredictionRecord | JobRecord]:
+    def ask() -> tuple[Subject, JSON, PredictionRecord | JobRecord]:
         version = ready_head(context, head)
         subject = _subject(context, version, wanted)
-        return subject, _answer_or_job(context, version, subject)
+        return subject, *_answer_or_job(context, version, subject, straight=wait is None or wait > 0)
 
-    subject, found = await anyio.to_thread.run_sync(ask)
+    subject, stages, found = await anyio.to_thread.run_sync(ask)
     if isinstance(found, JobRecord):
         # A bag on its way takes its time; one that is stored is answered from within milliseconds.
         patience = (0.0 if subject.waits_for else context.settings.prediction_wait_seconds) if wait is None else wait
         found = await _outcome(context, request, found, patience)
     if isinstance(found, PredictionRecord):
-        return json_answer(prediction_json(found, rule=subject.rule))
+        timing = ", ".join(f"{name.removesuffix('_s')};dur={1000 * seconds:.1f}" for name, seconds in stages.items())
+        headers = {"Server-Timing": timing} if timing else None
+        return json_answer(prediction_json(found, rule=subject.rule), headers=headers)
     pending = await anyio.to_thread.run_sync(_pending, context, found, subject)
     return json_answer(pending.model_dump_json(), status_code=202)
 
@@ -131,15 +133,33 @@ def _subject(context: Context, head: HeadRecord, wanted: PredictionRequest) -> S
     return subject_of_study(context, head, context.pseudonyms.uid_asked(wanted.study_uid or ""))
 
 
-def _answer_or_job(context: Context, head: HeadRecord, subject: Subject) -> PredictionRecord | JobRecord:
+def _answer_or_job(
+    context: Context, head: HeadRecord, subject: Subject, *, straight: bool
+) -> tuple[JSON, PredictionRecord | JobRecord]:
+    """What is known, or is answered while the request waits, with the seconds that its stages took; else a job."""
     new = question(context.project, head, subject)
-    known = context.catalogue.predictions.get(context.project, new.prediction_id or "")
+    prediction_id = new.prediction_id or ""
+    known = context.catalogue.predictions.get(context.project, prediction_id)
+    stages: JSON = {}
+    if known is None and straight and subject.waits_for is None:
+        asked = {
+            "project": context.project,
+            "prediction_id": prediction_id,
+            "head_id": head.head_id,
+            "bag_ids": list(subject.bag_ids),
+            "rule": new.params.get("rule"),
+        }
+        stages = context.asker.ask(asked) or {}
+        if stages:
+            known = context.catalogue.predictions.get(context.project, prediction_id)
     if known is not None:
-        return known
+        context.metrics.predictions.labels("straight" if stages else "known").inc()
+        return stages, known
+    context.metrics.predictions.labels("job").inc()
     job = context.catalogue.jobs.create(new)
     if job.state is JobState.QUEUED and job.waits_for is None:
         announce(context.catalogue, context.queue, job.kind, job.job_id, job.priority)
-    return job
+    return {}, job
 
 
 async def _outcome(context: Context, request: Request, job: JobRecord, patience: float) -> PredictionRecord | JobRecord:

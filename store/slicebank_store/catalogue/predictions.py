@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, select
 from slicebank_store.catalogue.chunks import chunks
 from slicebank_store.catalogue.engine import Database
 from slicebank_store.catalogue.groups import join_group
+from slicebank_store.catalogue.jobs.effects import add_prediction
 from slicebank_store.catalogue.jobs.new import NewJob, insert_job, insert_succeeded
 from slicebank_store.catalogue.planning import succeeded_job
 from slicebank_store.catalogue.records import JobRecord, PredictionRecord
@@ -62,6 +63,14 @@ class Predictions:
         with self._database.read() as connection:
             row = connection.execute(query).mappings().first()
         return None if row is None else to_record(PredictionRecord, row)
+
+    def add(self, prediction: PredictionRecord) -> bool:
+        """Writes an answer that no job asked for; False where its bag or head is gone. One that is there already stays."""
+
+        def write(connection: Connection) -> bool:
+            return add_prediction(connection, prediction)
+
+        return self._database.transact(write)
 
     def latest(self, project: str, head_id: str, *, limit: int) -> list[PredictionRecord]:
         """The last answers of a head version, newest first."""
