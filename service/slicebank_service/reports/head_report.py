@@ -65,6 +65,7 @@ def head_report(context: Context, head: HeadRecord, report: JSON, answers: list[
         calibration=calibration,
         calibration_sentence=calibration_sentence(calibration),
         calibration_rows=_calibration_rows(calibration),
+        tested=bool(report.get("test")),
         attended=[_answer(context, report, answer) for answer in answers],
         data=_data(head, report),
         folds=folds,

@@ -33,6 +33,7 @@ def test_a_page_says_everything_about_a_head_and_loads_nothing(shelf: Shelf) -> 
         "0.930 ± 0.020",
         "temperature, fitted on 96 out-of-fold predictions",
         "0.080 0.030",
+        "judged by the test part alone",
         "abmil",
         "seed",
         "7",
