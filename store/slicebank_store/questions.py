@@ -49,7 +49,10 @@ class Asker:
 
     def __init__(self, broker_url: str, *, at_once: int, wait_s: float) -> None:
         self._client: Any = redis.Redis.from_url(
-            redis_url(broker_url), socket_timeout=wait_s + _CONNECT_S, **connect_options(broker_url, _CONNECT_S)
+            redis_url(broker_url),
+            socket_timeout=wait_s + _CONNECT_S,
+            retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),  # a job is quicker than a second try
+            **connect_options(broker_url, _CONNECT_S),
         )
         self._hands = threading.BoundedSemaphore(at_once)
         self._wait_s = wait_s
